@@ -1,0 +1,36 @@
+# make test    sets up what is missing and runs all tests
+# make demo    a three-node cluster on this machine, with a table of the outages
+# make check   format, lint and types
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+
+.PHONY: test demo check format states clean
+
+$(VENV)/.done: setup.cfg tools/setup-venv
+	tools/setup-venv $(VENV) $(PYTHON)
+
+test: $(VENV)/.done
+	tools/setup-lab
+	$(RUN) -m pytest $(PYTEST_ARGS)
+
+demo: $(VENV)/.done
+	$(RUN) -m demo $(DEMO_ARGS)
+
+check: $(VENV)/.done
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+
+format: $(VENV)/.done
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+# The state diagram of the documentation, from the table in had/core/states.py.
+states: $(VENV)/.done
+	$(RUN) tools/state_diagram.py > docs/states.md
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Bytes to heartbeats and back.  No sockets, no clock."""
