@@ -41,9 +41,9 @@ class Reason:
 
 @dataclasses.dataclass(frozen=True)
 class Send(Action):
-    """Send one heartbeat with this state on every link, now."""
+    """Send one heartbeat on every link, now; one state for each group."""
 
-    state: State
+    states: tuple[State, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +58,7 @@ class RunHook(Action):
     state: State
     previous: State
     reason: Reason
+    group: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Alert(Action):
     previous: State
     reason: Reason
     timeout_ns: int
+    group: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

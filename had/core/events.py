@@ -21,11 +21,15 @@ class Tick(Event):
 
 @dataclasses.dataclass(frozen=True)
 class Heard(Event):
-    """A heartbeat arrived.  ``link`` is an index into :attr:`had.core.settings.Settings.links`."""
+    """A heartbeat arrived.
+
+    ``link`` is an index into :attr:`had.core.settings.Settings.links`; ``states`` has one state for each
+    group (the old format has exactly one).
+    """
 
     link: int
     name: str
-    state: State
+    states: tuple[State, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +75,14 @@ class Word(enum.Enum):
     """What a person can say, and by which signal (rules M)."""
 
     TAKE_OVER = "SIGUSR1"
-    STAND_DOWN = "SIGHUP"
     CLEAR = "SIGUSR2"
+    STAND_DOWN = "SIGHUP"
     LEAVE = "SIGTERM"
+
+
+def stop_beats_start(words: list[Word]) -> list[Word]:
+    """Put words that came together into the order in which they are to be obeyed (M8)."""
+    return sorted(words, key=list(Word).index)
 
 
 @dataclasses.dataclass(frozen=True)

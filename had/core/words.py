@@ -1,0 +1,97 @@
+"""What a person says: the signals (rules M1 to M3, M6 to M8).
+
+A word is obeyed at once where that is one move; else it leaves its trace in the group's data and
+:mod:`had.core.decide` takes it up when the time has come.  Each is made so that a second one of its kind
+changes nothing: ``killall`` reaches guard and worker, and both pass it on.
+"""
+
+from __future__ import annotations
+
+from had.core import survivor
+from had.core.actions import Level, Reason
+from had.core.data import Group, Hold
+from had.core.events import Word
+from had.core.group import CLAIMS, STOPS, become, state_of, stop
+from had.core.states import Cause, Phase
+from had.core.turn import Turn
+
+
+def on_word(turn: Turn, group: Group, word: Word) -> None:
+    """Obey a signal (rules M)."""
+    if group.phase is Phase.GONE:
+        return
+    {
+        Word.LEAVE: on_leave,
+        Word.STAND_DOWN: on_stand_down,
+        Word.TAKE_OVER: on_take_over,
+        Word.CLEAR: on_clear,
+    }[word](turn, group)
+
+
+def on_leave(turn: Turn, group: Group) -> None:
+    """SIGTERM, SIGINT (M7)."""
+    if group.leaving:
+        turn.note(Level.INFO, Reason("leaving", "SIGTERM: already on the way out"))
+        return
+    group.leaving, group.take_over = True, False
+    if group.phase is Phase.BLOCKED:
+        text = "SIGTERM: the services could not be stopped; mend that and send SIGUSR2"
+        turn.note(Level.ERROR, Reason("leaving-blocked", text))
+
+
+def on_stand_down(turn: Turn, group: Group) -> None:
+    """SIGHUP (M1)."""
+    group.take_over = False
+    reason = Reason("stand-down", "SIGHUP: another node is to run the services")
+    phase = group.phase
+    moves = phase in (Phase.STARTING, Phase.RUNNING) or phase in STOPS or phase in CLAIMS
+    if moves and group.goal is Phase.STANDBY:
+        group.hold = group.hold or Hold()
+    if moves or phase is Phase.ERRORED:
+        survivor.erase(turn, "SIGHUP")
+    if phase in (Phase.STARTING, Phase.RUNNING):
+        stop(turn, group, reason)
+    elif phase in CLAIMS:
+        become(turn, group, Cause.WITHDRAWN, reason)
+    elif phase is Phase.ERRORED:
+        group.goal = Phase.ERRORED
+        text = "SIGHUP: stophasrv runs once more; SIGUSR2 clears the error"
+        become(turn, group, Cause.STOP_AGAIN, Reason("stop-again", text))
+    elif phase is Phase.BLOCKED:
+        text = "SIGHUP: the services could not be stopped; mend that and send SIGUSR2"
+        turn.note(Level.ERROR, Reason("still-blocked", text))
+    elif phase in STOPS:
+        turn.note(Level.INFO, Reason("stand-down", f"SIGHUP: already stopping, then {group.goal.name}"))
+    else:
+        text = f"SIGHUP changes nothing: the services do not run here ({state_of(group).name})"
+        turn.note(Level.NOTICE, Reason("nothing-to-stop", text))
+
+
+def on_take_over(turn: Turn, group: Group) -> None:
+    """SIGUSR1 (M3)."""
+    if group.leaving:
+        turn.note(Level.NOTICE, Reason("leaving", "SIGUSR1 is ignored: the daemon is on its way out"))
+    elif group.phase in (Phase.STARTING, Phase.RUNNING, Phase.ASKING):
+        text = f"SIGUSR1 changes nothing: already {state_of(group).name}"
+        turn.note(Level.NOTICE, Reason("already-running", text))
+    elif group.phase is Phase.CLAIMING:
+        group.forced = True
+    else:
+        group.hold, group.take_over = None, True
+        if group.phase in STOPS or group.phase is Phase.CLEANING:
+            turn.note(Level.NOTICE, Reason("take-over-later", "SIGUSR1: to be started when the stop is over"))
+
+
+def on_clear(turn: Turn, group: Group) -> None:
+    """SIGUSR2 (M6)."""
+    if group.hold is not None:
+        group.hold = None
+        turn.note(Level.NOTICE, Reason("released", "SIGUSR2: no longer on hold"))
+    if group.phase is Phase.ERRORED:
+        become(turn, group, Cause.CLEARED, Reason("cleared", "SIGUSR2: the error is cleared"))
+    elif group.phase is Phase.BLOCKED:
+        group.goal = Phase.STANDBY
+        become(turn, group, Cause.STOP_AGAIN, Reason("stop-again", "SIGUSR2: stophasrv runs once more"))
+    elif group.phase in STOPS and group.goal is Phase.ERRORED:
+        group.goal = Phase.STANDBY
+        turn.note(Level.NOTICE, Reason("cleared", "SIGUSR2: the error is cleared; STANDBY after the stop"))
