@@ -1,0 +1,402 @@
+"""The worker: one loop that carries events to the core and does what it says.
+
+A turn of the loop: wait for a descriptor or the nearest deadline; let the callables read and append; give
+the core a Tick, then what was appended, in order; do the actions as they come; save a snapshot for the
+next worker if anything changed.  Nothing on the loop blocks: hooks and the record's writes are children.
+
+The snapshot is saved *before* a hook is forked and *after* its result has reached the core, and a hook's
+process is reaped only then.  So whenever the worker is killed, the next one knows of every hook that may
+have been started, and gets every result (rule G1).
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from typing import Callable, Optional
+
+from had.config.settings import DaemonSettings
+from had.core.actions import (
+    Action,
+    Alert,
+    DiscardQueued,
+    EndHook,
+    EraseMark,
+    Exit,
+    Hook,
+    Level,
+    Note,
+    Publish,
+    RecordEpoch,
+    RunHook,
+    Send,
+    WriteMark,
+)
+from had.core.events import (
+    Command,
+    Event,
+    Heard,
+    HookOver,
+    LeftoversGone,
+    LinkChanged,
+    MachineCarrier,
+    Tick,
+    Word,
+    stop_beats_start,
+)
+from had.core.node import Node
+from had.core.states import State
+from had.runtime import channel as messages
+from had.runtime import record
+from had.runtime.alerts import AlertQueue
+from had.runtime.channel import Channel
+from had.runtime.clock import now_ns
+from had.runtime.handover import Handover, Snapshot
+from had.runtime.hookcheck import has_alert_hook
+from had.runtime.hooks import HookRunner
+from had.runtime.leftovers import Leftovers
+from had.runtime.links import LinkFatal, Links
+from had.runtime.log import Log
+from had.runtime.output import OutputPipes, OutputReader
+from had.runtime.pidfile import PidFile, PidFileError
+from had.runtime.signals import SignalPipe, word_of
+from had.runtime.statefile import StateFile
+from had.wire import freeha
+
+SECOND = 1_000_000_000
+STATE_FILE_NS = SECOND
+"""The same text is written again after this, in case somebody removed the file."""
+LAST_WORK_NS = 15 * SECOND
+"""How long the end of the daemon waits for the record, and for a hook that it has ended."""
+PID_FILE_NS = 60 * SECOND
+
+
+def patience_ns(settings: DaemonSettings) -> int:
+    """How long the guard waits for a tick: a third of the dead time, at least one second (G2)."""
+    return max(SECOND, settings.core.dead_ns // 3)
+
+
+class Shared:
+    """What the guard makes once and every worker inherits."""
+
+    def __init__(self, settings: DaemonSettings, log: Log, pid_file: PidFile) -> None:
+        self.settings = settings
+        self.log = log
+        self.pid_file = pid_file
+        self.pipes = OutputPipes()
+        self.handover = Handover()
+
+
+class Worker:
+    """One worker, from fork to end."""
+
+    def __init__(self, shared: Shared, channel: Channel, reaped: dict[int, int]) -> None:
+        """``reaped``: processes that ended while no worker lived, with their exit statuses."""
+        self._shared = shared
+        self._settings = shared.settings
+        self._log = shared.log
+        self._channel = channel
+        self._orphan = False
+        self._events: list[Event] = []
+        self._datagrams: list[tuple[int, bytes, str]] = []
+        self._words: list[Word] = []
+        self._obeyed = 0
+        self._asked: dict[int, RunHook] = {}
+        self._dirty = True
+        self._exit_code: Optional[int] = None
+        self._exit_by_ns = 0
+        self._lines: object = None
+        self._lines_ns = 0
+        self._pid_file_ns = now_ns() + PID_FILE_NS
+        self._tick_ns = patience_ns(self._settings) // 4
+
+        self._selector = selectors.DefaultSelector()
+        self._signals = SignalPipe(self._selector, self._signalled)
+        self._selector.register(channel.fileno(), selectors.EVENT_READ, self._hear_guard)
+        self._output = OutputReader(shared.pipes, self._hook_said, now_ns)
+        self._output.register(self._selector)
+        self._hooks = HookRunner(self._settings, shared.pipes, self._log)
+        alerts = has_alert_hook(self._settings.hooks_directory)
+        self._alerts = AlertQueue(self._hooks, self._state_now, self._log, present=alerts)
+        self._links = Links(
+            self._settings.links,
+            self._selector,
+            lambda link, data, source: self._datagrams.append((link, data, source)),
+            self._link_changed,
+            lambda up: self._events.append(MachineCarrier(up)),
+            retry_cap_ns=self._settings.core.dead_ns // 4,
+        )
+        self._state_file = StateFile(self._settings.state_file, self._log)
+        self._leftovers: Optional[Leftovers] = None
+        self._do: dict[type[Action], Callable[..., None]] = {
+            Send: self._send,
+            RunHook: self._run_hook,
+            EndHook: lambda action: self._hooks.end(action.run, now_ns()),
+            Alert: lambda action: self._alerts.add(action, now_ns()),
+            Note: lambda action: self._log(action.level, action.reason.text),
+            Publish: self._publish,
+            RecordEpoch: lambda action: self._recorder.record_epoch(action.epoch, now_ns()),
+            WriteMark: lambda action: self._recorder.write_mark(action.epoch, now_ns()),
+            EraseMark: lambda action: self._recorder.erase_mark(now_ns()),
+            DiscardQueued: self._discard,
+            Exit: self._exit,
+        }
+        self._begin(shared.handover.load(), reaped)
+
+    # --- beginning ---
+
+    def _begin(self, before: Optional[Snapshot], reaped: dict[int, int]) -> None:
+        """Begin anew, or go on where another worker was (G5)."""
+        moment_ns = now_ns()
+        if before is None:
+            known = record.load(self._settings.record_directory)
+            for complaint in known.complaints:
+                self._log(Level.WARNING, complaint)
+            self._recorder = record.Recorder(self._settings.record_directory, self._log, known)
+            self._node = Node(
+                self._settings.core,
+                epoch=known.epoch,
+                mark=known.mark_epoch is not None,
+                mark_same_boot=known.mark_same_boot,
+            )
+            self._leftovers = Leftovers(self._settings.run_directory, self._log, moment_ns)
+            return
+        self._recorder = record.Recorder(self._settings.record_directory, self._log, record.Record())
+        self._node = Node(self._settings.core, before.node)
+        self._node.resume(moment_ns)
+        self._hooks.resume(before.hooks, moment_ns)
+        for pid, status in reaped.items():
+            self._hooks.reaped_elsewhere(pid, status)
+        self._alerts.resume(before.alerts, moment_ns)
+        self._recorder.resume(before.recorder, moment_ns)
+        self._obeyed = before.obeyed
+        for action in before.asked:
+            self._asked[action.run] = action
+            if not self._hooks.knows(action.run):
+                self._hooks.start(action, moment_ns, look_first=True)
+        if before.node.leftovers:
+            self._leftovers = Leftovers(self._settings.run_directory, self._log, moment_ns)
+
+    def run(self) -> int:
+        """Run until the daemon ends; returns its exit code."""
+        try:
+            self._links.open(now_ns(), resumed=self._node.data.begun)
+        except LinkFatal as fatal:
+            self._channel.tell(messages.FAILED, text=str(fatal))
+            return 1
+        for line in self._links.describe():
+            self._log(Level.INFO, line)
+        self._turn()
+        self._channel.tell(messages.UP)
+        while not self._ended():
+            for key, _ in self._selector.select(self._timeout()):
+                key.data()
+            self._turn()
+        self._close()
+        return self._exit_code or 0
+
+    # --- the loop ---
+
+    def _timeout(self) -> float:
+        """How long nothing will have to be done, in seconds."""
+        moment_ns = now_ns()
+        nearest_ns = moment_ns + self._tick_ns
+        for part_ns in (
+            self._node.wake_ns,
+            self._hooks.next_ns,
+            self._output.next_ns,
+            self._links.next_ns,
+            self._recorder.next_ns,
+            self._leftovers.next_ns if self._leftovers is not None else None,
+            self._exit_by_ns or None,
+        ):
+            if part_ns is not None and part_ns < nearest_ns:
+                nearest_ns = part_ns
+        return max(0, nearest_ns - moment_ns) / SECOND
+
+    def _turn(self) -> None:
+        """Take in all that has happened since the last turn."""
+        moment_ns = now_ns()
+        self._shared.handover.tick(moment_ns)
+        self._step(Tick(), moment_ns)
+        self._links.tick(moment_ns)
+        self._output.tick(moment_ns)
+        overs = self._alerts.sift(self._hooks.poll(moment_ns), moment_ns)
+        for over in overs:
+            self._hook_over(over, moment_ns)
+        self._events.extend(self._recorder.poll(moment_ns))
+        self._watch_leftovers(moment_ns)
+        datagrams, self._datagrams = self._datagrams, []
+        for link, data, source in datagrams:
+            self._hear(link, data, source, moment_ns)
+        words, self._words = self._words, []
+        self._events.extend(Command(word) for word in stop_beats_start(words))
+        events, self._events = self._events, []
+        for event in events:
+            self._dirty = True
+            self._step(event, moment_ns)
+        for link_number, good, text in self._links.take_notices():
+            self._log(Level.NOTICE if good else Level.WARNING, f"{self._link_name(link_number)}: {text}")
+        if self._orphan and moment_ns >= self._pid_file_ns:
+            self._pid_file_ns = moment_ns + PID_FILE_NS
+            self._watch_pid_file()
+        if self._dirty:
+            self._save()
+            for over in overs:
+                self._hooks.forget(over.run)
+
+    def _step(self, event: Event, moment_ns: int) -> None:
+        """Give the core one event and do what it says."""
+        actions = self._node.step(event, moment_ns)
+        if not actions:
+            return
+        self._dirty = True
+        hooks = [action for action in actions if isinstance(action, RunHook)]
+        if hooks:
+            self._asked.update({action.run: action for action in hooks})
+            self._save()
+        for action in actions:
+            self._do[type(action)](action)
+
+    def _save(self) -> None:
+        self._dirty = False
+        self._shared.handover.save(
+            Snapshot(
+                self._node.data,
+                self._hooks.dump(),
+                self._alerts.dump(),
+                self._recorder.dump(),
+                tuple(self._asked.values()),
+                self._obeyed,
+            )
+        )
+
+    # --- events ---
+
+    def _hear(self, link: int, data: bytes, source: str, moment_ns: int) -> None:
+        """Turn a datagram into a heartbeat; what is none changes nothing."""
+        try:
+            heartbeat = freeha.decode(data)
+        except freeha.Rejected as rejected:
+            text = f"{self._link_name(link)}: {source} sends what is no heartbeat: {rejected}"
+            self._log.once_per_minute(f"rejected {source}", Level.WARNING, text, moment_ns)
+            return
+        if heartbeat.name == self._settings.core.node:
+            if source not in self._links.own_addresses():
+                text = f"{self._link_name(link)}: {source} uses our name {heartbeat.name}: names must differ"
+                self._log.once_per_minute(f"name {source}", Level.ERROR, text, moment_ns)
+            return
+        self._step(Heard(link, heartbeat.name, (heartbeat.state,)), moment_ns)
+
+    def _hook_over(self, over: HookOver, moment_ns: int) -> None:
+        action = self._asked.pop(over.run, None)
+        if action is not None:
+            self._output.finish(action.hook, moment_ns)
+        self._dirty = True
+        self._step(over, moment_ns)
+
+    def _watch_leftovers(self, moment_ns: int) -> None:
+        if self._leftovers is None:
+            return
+        self._leftovers.tick(moment_ns)
+        if self._leftovers.gone:
+            self._leftovers = None
+            self._events.append(LeftoversGone())
+
+    def _link_changed(self, link: int, up: bool, why: str) -> None:
+        level = Level.NOTICE if up else Level.WARNING
+        self._log(level, f"{self._link_name(link)} is {'up' if up else 'down'}: {why}")
+        self._events.append(LinkChanged(link, up))
+
+    def _link_name(self, number: int) -> str:
+        return f"link {self._settings.links[number].name}" if number >= 0 else "links"
+
+    def _signalled(self, number: int) -> None:
+        word = word_of(number)
+        if word is not None:
+            self._words.append(word)
+
+    def _hear_guard(self) -> None:
+        """Take what the guard tells; if it has died, stand in for it (G4)."""
+        message = self._channel.take()
+        while message is not None:
+            if message.kind == messages.SIGNAL and message.second > self._obeyed:
+                self._obeyed = message.second
+                self._signalled(message.first)
+                self._dirty = True
+            elif message.kind == messages.REAPED:
+                self._hooks.reaped_elsewhere(message.first, message.second)
+            message = self._channel.take()
+        if self._channel.closed and not self._orphan:
+            self._orphan = True
+            self._selector.unregister(self._channel.fileno())
+            text = "the guard has died: the worker goes on alone and takes the signals itself"
+            self._log(Level.ERROR, f"{text} (process {os.getpid()}); restart had when it suits you")
+            try:
+                self._shared.pid_file.write(os.getpid())
+            except PidFileError as error:
+                self._log(Level.ERROR, str(error))
+
+    def _watch_pid_file(self) -> None:
+        trouble = self._shared.pid_file.check(os.getpid())
+        if trouble is not None:
+            self._log(Level.WARNING, trouble)
+
+    def _hook_said(self, hook: Hook, line: str) -> None:
+        self._log(Level.INFO, f"{hook.value}: {line}")
+
+    def _state_now(self) -> State:
+        view = self._node.view(now_ns())
+        return next(line.state for line in view.nodes if line.name == self._settings.core.node)
+
+    # --- actions ---
+
+    def _send(self, action: Send) -> None:
+        self._links.send(freeha.encode(self._settings.core.node, action.states[0]), now_ns())
+
+    def _run_hook(self, action: RunHook) -> None:
+        level = Level.DEBUG if action.hook is Hook.MONITOR else Level.INFO
+        self._log(level, f"{action.hook.value} begins")
+        self._hooks.start(action, now_ns())
+
+    def _discard(self, action: DiscardQueued) -> None:
+        self._datagrams.clear()
+        self._links.discard()
+
+    def _publish(self, action: Publish) -> None:
+        moment_ns, wall = now_ns(), time.time()
+        view = self._node.view(moment_ns)
+        entries = [
+            (line.name, line.state, int(wall - (moment_ns - line.heard_ns) / SECOND)) for line in view.nodes
+        ]
+        lines = (view.seeding, entries)
+        if lines == self._lines and moment_ns < self._lines_ns + STATE_FILE_NS:
+            return
+        self._lines, self._lines_ns = lines, moment_ns
+        if view.seeding:
+            self._state_file.write_waiting()
+        else:
+            self._state_file.write(entries)
+
+    # --- ending ---
+
+    def _exit(self, action: Exit) -> None:
+        self._exit_code = action.code
+        self._exit_by_ns = now_ns() + LAST_WORK_NS
+        self._alerts.clear()
+
+    def _ended(self) -> bool:
+        """Whether the daemon may end: only a running alert and the record are waited for (A1)."""
+        if self._exit_code is None or self._alerts.busy:
+            return False
+        if now_ns() >= self._exit_by_ns:
+            return True
+        return self._recorder.idle and not self._asked
+
+    def _close(self) -> None:
+        self._links.close()
+        self._state_file.close()
+        self._shared.handover.finish(self._exit_code or 0)
+        if self._orphan:
+            self._shared.pid_file.remove()
