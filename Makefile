@@ -4,12 +4,13 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+EXTRAS ?= test,check
 RUN = $(VENV)/bin/python
 
 .PHONY: test demo check format states clean
 
 $(VENV)/.done: setup.cfg tools/setup-venv
-	tools/setup-venv $(VENV) $(PYTHON)
+	tools/setup-venv $(VENV) $(PYTHON) $(EXTRAS)
 
 test: $(VENV)/.done
 	tools/setup-lab
