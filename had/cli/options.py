@@ -7,19 +7,21 @@ no sense is refused.
 
 from __future__ import annotations
 
-import dataclasses
 import getopt
 import socket
 from collections.abc import Sequence
-from typing import Callable, Optional
+from typing import Callable
 
 from had.config.keys import BY_PLACE, CONFIG_FILE, HOOKS, LINKS, TOP
+from had.config.options import Options
 from had.config.units import UnfitError, parse_duration_within, parse_name, parse_whole, shown
 
 _SHORT = "a:b:c:A:B:C:l:mn:p:s:M:T:hF:fN:I:"
 _LONG = ["config=", "check", "version", "help"]
 _OWN_ADDRESS_FLAGS = ("-a", "-b", "-c")
 _BROADCAST_FLAGS = ("-A", "-B", "-C")
+
+__all__ = ["Options", "UsageError", "parse", "usage"]
 
 
 class UsageError(Exception):
@@ -28,38 +30,6 @@ class UsageError(Exception):
     def __init__(self, complaints: Sequence[str]) -> None:
         self.complaints = tuple(complaints)
         super().__init__("\n".join(complaints))
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What was given on the command line; None (for a tuple's member too) is what was not."""
-
-    addresses: tuple[Optional[str], ...] = (None, None, None)
-    """Own addresses on the links 1 to 3 (``-a -b -c``), as dotted quads."""
-    broadcasts: tuple[Optional[str], ...] = (None, None, None)
-    """Broadcast addresses of the links 1 to 3 (``-A -B -C``), as dotted quads."""
-    port: Optional[int] = None
-    nodes: Optional[int] = None
-    """``-n``: how many nodes the cluster has."""
-    heartbeat_ns: Optional[int] = None
-    dead_ns: Optional[int] = None
-    force_main: bool = False
-    state_file: Optional[str] = None
-    hooks_directory: Optional[str] = None
-    config_file: Optional[str] = None
-    node: Optional[str] = None
-    instance: Optional[str] = None
-    foreground: bool = False
-    check: bool = False
-    version: bool = False
-    help: bool = False
-    warnings: tuple[str, ...] = ()
-    """What was ignored or read in an unusual way; one line each."""
-
-    @property
-    def has_links(self) -> bool:
-        """Whether any link flag was given: then all links are the command line's."""
-        return any(given is not None for given in self.addresses + self.broadcasts)
 
 
 def parse(argv: Sequence[str]) -> Options:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Optional
 
 from had.config.settings import DaemonSettings, LinkConfig
-from had.config.units import show_duration, shown
+from had.config.units import show_duration
 
 
 def describe(settings: DaemonSettings, origins: Optional[Mapping[str, str]] = None) -> str:
@@ -61,7 +61,8 @@ def describe(settings: DaemonSettings, origins: Optional[Mapping[str, str]] = No
 
 def _headline(settings: DaemonSettings) -> str:
     core = settings.core
-    source = f"from {shown(settings.config_file)}" if settings.config_file else "from the command line alone"
+    file = settings.config_file
+    source = f"from {file if file.isprintable() else ascii(file)}" if file else "from the command line alone"
     nodes = "1 node" if core.count == 1 else f"{core.count} nodes"
     forced = " It starts the services at once (-m)." if core.force_main else ""
     return f"# Node {core.node}, one of {nodes}, {source}.{forced}"

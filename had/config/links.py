@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import Any, Callable, Optional
 
 from had.config.document import LinkSection
 from had.config.keys import BY_PLACE, LINKS
+from had.config.options import Options
 from had.config.settings import LinkConfig
 from had.config.values import Setting, of_link
-
-if TYPE_CHECKING:
-    from had.cli.options import Options
 
 Complain = Callable[[int, str], None]
 

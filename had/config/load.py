@@ -8,13 +8,14 @@ Every mistake is collected, and nothing is returned while there is one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from had.config import links as linking
 from had.config.complaints import COMMAND_LINE, Complaint, ConfigErrors
 from had.config.document import arrange
 from had.config.index import index
 from had.config.keys import BY_PLACE, CONFIG_FILE, HOOKS, PLACES, TOP, names_in
+from had.config.options import Options
 from had.config.places import Places, absolute
 from had.config.settings import DaemonSettings, LinkConfig
 from had.config.source import read_lines
@@ -23,9 +24,6 @@ from had.config.units import UnfitError, parse_name, show_duration, shown
 from had.config.values import Setting, Values
 from had.core.settings import Alone, Isolated, Link, Settings, StopFailure
 from had.wire.freeha import node_name
-
-if TYPE_CHECKING:
-    from had.cli.options import Options
 
 __all__ = ["Complaint", "ConfigErrors", "load", "load_with_origins"]
 

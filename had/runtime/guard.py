@@ -25,7 +25,7 @@ from had.runtime import channel as messages
 from had.runtime.channel import Channel, pair
 from had.runtime.clock import now_ns
 from had.runtime.farewell import farewell
-from had.runtime.hooks import describe_status
+from had.runtime.processes import describe_status
 from had.runtime.signals import SignalPipe, word_of
 from had.runtime.worker import Shared, Worker, patience_ns
 

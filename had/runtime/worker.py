@@ -104,6 +104,11 @@ class Worker:
         self._obeyed = 0
         self._asked: dict[int, RunHook] = {}
         self._dirty = True
+        """Something changed that the next worker must know before anything else is done."""
+        self._heard = False
+        """A heartbeat was heard: worth knowing, but not worth a snapshot each where there are hundreds."""
+        self._saved_ns = 0
+        self._rejected = 0
         self._exit_code: Optional[int] = None
         self._exit_by_ns = 0
         self._lines: object = None
@@ -153,6 +158,8 @@ class Worker:
             known = record.load(self._settings.record_directory)
             for complaint in known.complaints:
                 self._log(Level.WARNING, complaint)
+            if not has_alert_hook(self._settings.hooks_directory):
+                self._log(Level.NOTICE, "there is no alerthasrv: changes of state are not alerted")
             self._recorder = record.Recorder(self._settings.record_directory, self._log, known)
             self._node = Node(
                 self._settings.core,
@@ -187,6 +194,10 @@ class Worker:
             return 1
         for line in self._links.describe():
             self._log(Level.INFO, line)
+        if not self._node.data.begun and not self._first_state_file():
+            self._links.close()
+            self._channel.tell(messages.FAILED, text=f"state file: {self._state_file.failure}")
+            return 1
         self._turn()
         self._channel.tell(messages.UP)
         while not self._ended():
@@ -195,6 +206,12 @@ class Worker:
             self._turn()
         self._close()
         return self._exit_code or 0
+
+    def _first_state_file(self) -> bool:
+        """Replace the state file of an earlier daemon; returns whether it could be done (COMPAT §1)."""
+        if self._settings.core.force_main:
+            return self._state_file.write(())
+        return self._state_file.write_waiting()
 
     # --- the loop ---
 
@@ -241,7 +258,9 @@ class Worker:
         if self._orphan and moment_ns >= self._pid_file_ns:
             self._pid_file_ns = moment_ns + PID_FILE_NS
             self._watch_pid_file()
-        if self._dirty:
+        if self._dirty or (
+            self._heard and moment_ns - self._saved_ns >= self._settings.core.heartbeat_ns // 10
+        ):
             self._save()
             for over in overs:
                 self._hooks.forget(over.run)
@@ -260,7 +279,8 @@ class Worker:
             self._do[type(action)](action)
 
     def _save(self) -> None:
-        self._dirty = False
+        self._dirty = self._heard = False
+        self._saved_ns = now_ns()
         self._shared.handover.save(
             Snapshot(
                 self._node.data,
@@ -279,7 +299,9 @@ class Worker:
         try:
             heartbeat = freeha.decode(data)
         except freeha.Rejected as rejected:
+            self._rejected += 1
             text = f"{self._link_name(link)}: {source} sends what is no heartbeat: {rejected}"
+            text += f" ({self._rejected} such packets so far)"
             self._log.once_per_minute(f"rejected {source}", Level.WARNING, text, moment_ns)
             return
         if heartbeat.name == self._settings.core.node:
@@ -287,6 +309,7 @@ class Worker:
                 text = f"{self._link_name(link)}: {source} uses our name {heartbeat.name}: names must differ"
                 self._log.once_per_minute(f"name {source}", Level.ERROR, text, moment_ns)
             return
+        self._heard = True
         self._step(Heard(link, heartbeat.name, (heartbeat.state,)), moment_ns)
 
     def _hook_over(self, over: HookOver, moment_ns: int) -> None:
