@@ -1,0 +1,254 @@
+"""Schedules that once broke a rule or a promise, or were suspected to: the shortest form of each."""
+
+from __future__ import annotations
+
+import pickle
+
+from core.world import START_NS, Script, World, lone, running, settings, standby
+from had.core.actions import Alert, EraseMark, Hook, WriteMark
+from had.core.events import Heard, Outcome, Tick
+from had.core.node import Node
+from had.core.settings import SECOND, Alone, Link
+from had.core.states import Phase, State
+
+
+def test_a_stalled_node_is_no_sole_survivor_for_having_heard_nobody():
+    """L1 and P1: silence while we did not listen is nobody's death; a power cut now must not leave a mark."""
+    world = running()
+    world.only.pause(20)
+    world.run(21)
+    assert world.only.data.stall_ns is not None
+    assert not world.only.did(WriteMark)
+    assert not world.only.mark
+
+
+def test_a_worker_that_was_long_away_is_no_sole_survivor():
+    world = running()
+    world.only.replace_worker(6)
+    world.run(6.5)
+    assert world.only.data.stall_ns is not None
+    assert not world.only.did(WriteMark)
+
+
+def test_a_stray_packet_does_not_trap_the_sole_survivor_of_five():
+    """Promise 4: L3 is looked at again before the claim, and goes on when it is silent again."""
+    world = World("a", on=False, count=5)
+    world.only.mark = True
+    world.only.switch_on(same_boot=True)
+    world.only.scripts[Hook.STOP] = Script(2)
+    world.run(6)
+    assert world.only.phase is Phase.CLEANING
+    world.hear("c", State.STANDBY)
+    world.run(3)
+    assert world.only.mark, "one packet takes nothing away (L2)"
+    world.until("a", State.RUNNING, within=30)
+
+
+def test_alone_exit_does_not_end_a_sole_survivor_that_is_about_to_go_on():
+    """Promise 4: the switch boots slower than the node, and so L3's silence ends after ``startup``."""
+    world = World("a", on=False, alone=Alone.EXIT)
+    world.only.mark = True
+    world.only.switch_on()
+    world.link("a", False)
+    world.run(5).link("a", True)
+    world.until("a", State.RUNNING, within=40)
+
+
+def test_isolation_that_outlasts_a_stall_still_ends_with_silence_counted_anew():
+    """H3: the end of the stall is not the end of the deafness."""
+    world = running()
+    world.silent("b").link("a", False)
+    world.run(1)
+    world.only.pause(6)
+    world.run(20)
+    world.link("a", True)
+    world.run(0.5)
+    assert not world.only.data.peers["b"].dead
+    assert not world.only.did(WriteMark)
+
+
+def test_silence_during_a_stall_is_not_the_silence_of_rule_L3():
+    world = World("a", on=False)
+    world.only.mark = True
+    world.only.switch_on(same_boot=True)
+    world.run(1)
+    world.only.pause(6)
+    world.run(6 + 2.5 + 1)
+    assert world.only.phase is Phase.WAITING
+
+
+def test_made_up_names_do_not_fill_the_memory():
+    """D18: what is kept of nodes is bounded, whatever they are called."""
+    world = running(names=("a", "b"))
+    sizes = []
+    for turn in range(30):
+        for number in range(16):
+            world.hear(f"x{turn}-{number}", State.STANDBY)
+        world.run(6)
+        sizes.append(len(pickle.dumps(world.only.data)))
+    assert sizes[-1] < sizes[5] * 1.2
+
+
+def test_made_up_names_do_not_fill_the_memory_where_only_their_number_is_configured():
+    world = running()
+    sizes = []
+    for turn in range(30):
+        for number in range(60):
+            world.hear(f"x{turn}-{number}", State.STANDBY)
+        world.run(6)
+        sizes.append(len(pickle.dumps(world.only.data)))
+    assert sizes[-1] < sizes[5] * 1.2
+
+
+def test_equal_situations_at_different_times_have_equal_fingerprints():
+    """What DESIGN asks of the core's state: distances from now, not moments."""
+
+    def play(start_ns: int) -> object:
+        node = Node(settings("a"))
+        for step in range(30):
+            node.step(Tick(), start_ns + step * SECOND // 4)
+            if step % 4 == 0:
+                node.step(Heard(0, "b", (State.INITIAL,)), start_ns + step * SECOND // 4)
+        return node.fingerprint()
+
+    assert play(START_NS) == play(START_NS)
+    assert play(START_NS) == play(START_NS + 500 * SECOND)
+
+
+def test_a_forced_node_is_not_stopped_by_what_a_broken_link_said_long_ago():
+    """T2 is about a start that we watched; this one came before ours, over the link that worked."""
+    world = World("m", links=(Link("one"), Link("two")), dead_ns=60 * SECOND)
+    world.says("b", State.STANDBY, link=0).says("b", State.STANDBY, link=1).run(2)
+    world.silent("b", link=1).says("b", State.RUNNING, link=0).run(5)  # only link one works now
+    world.usr1().until("m", State.RUNNING).run(5)
+    assert world.only.group.forced_beside == ["b"]
+    world.says("b", State.RUNNING, link=1).run(2)
+    assert world.only.state is State.RUNNING
+
+
+def test_what_a_broken_link_counted_is_no_further_heartbeat():
+    """T3: two further heartbeats are waited for, after the peer has said something else."""
+    world = World("b", links=(Link("one"), Link("two")), dead_ns=60 * SECOND)
+    world.says("a", State.RUNNING, link=0).says("a", State.RUNNING, link=1).run(2)
+    world.usr1().until("b", State.RUNNING).run(5)
+    world.silent("a", link=1).run(5)  # link two breaks
+    world.says("a", State.INITIAL, link=0).run(5).says("a", State.RUNNING, link=0).run(0.5)
+    assert world.only.state is State.RUNNING
+
+
+def test_an_old_quarrel_is_not_counted_in_a_new_one():
+    """T4's dead time is that of one meeting, not of one long ago."""
+    world = running("a", "b")
+    world.says("b", State.RUNNING)  # witnessed: a stops at once
+    world.run(1)
+    assert world.only.state is State.STANDBY
+    world.run(10).says("b", State.STARTING)
+    world.usr1("a").until("a", State.RUNNING, within=5)
+    world.run(1)
+    assert world.only.state is State.RUNNING
+
+
+def test_the_first_alert_of_a_failure_names_the_state_before():
+    """HAD_PREVIOUS_STATE of the first alert after a failed monitor is RUNNING."""
+    world = running()
+    world.only.services = False
+    world.run(3)
+    alerts = world.only.did(Alert)
+    assert [(alert.previous, alert.state) for alert in alerts] == [
+        (State.RUNNING, State.ERRORED),
+        (State.RUNNING, State.STOPPING),
+        (State.STOPPING, State.ERRORED),
+    ]
+
+
+def test_two_deaf_spells_are_both_excused():
+    """G5: a worker that hangs twice makes nobody dead."""
+    world = standby()
+    world.silent("b").run(0.2)
+    world.only.replace_worker(4)
+    world.run(4.1)
+    world.only.replace_worker(4)
+    world.run(4.5)
+    assert not world.only.data.peers["b"].dead
+
+
+def test_listening_ends_no_earlier_than_the_excuse():
+    """H3 and Q1: at the one moment between them, peers that were never heard again made a quorum."""
+    world = World("a", count=3)
+    world.only.scripts[Hook.START] = Script(outcome=Outcome.FAILED)
+    world.says("b", State.INITIAL).says("c", State.INITIAL)
+    world.until("a", State.ERRORED).says("b", State.STANDBY).says("c", State.STANDBY).run(2)
+    world.only.scripts[Hook.START] = Script()
+    world.silent("b", "c").link("a", False)
+    world.run(30).usr2()
+    world.only.forget()
+    world.link("a", True).run(20)
+    assert State.STARTING not in world.only.words, "two silent nodes are no quorum"
+
+
+def test_a_second_sighup_forgets_nothing():
+    """M8 and M2: who has announced STARTING since the hold began is not forgotten."""
+    world = running()
+    world.only.scripts[Hook.STOP] = Script(5)
+    world.hup().run(1).says("b", State.STARTING).run(1)
+    world.hup().run(5).says("b", State.ERRORED).run(1)
+    assert world.only.group.hold is None
+
+
+def test_a_second_sighup_on_errored_is_no_hold():
+    """M8: ``killall -HUP`` reaches guard and worker; a second one changes nothing."""
+    world = World("a").says("b", State.STANDBY)
+    world.only.scripts[Hook.START] = Script(outcome=Outcome.FAILED)
+    world.until("a", State.ERRORED)
+    world.hup().run(0.01).hup().run(3)
+    assert world.only.group.hold is None
+
+
+def test_sighup_takes_the_mark_also_from_an_errored_node():
+    """L2: a person wants another node to have it."""
+    world = lone()
+    world.only.services = False
+    world.until("a", State.ERRORED)
+    assert world.only.mark
+    world.hup().run(1)
+    assert world.only.did(EraseMark)
+
+
+def test_starting_again_alone_the_first_packet_erases_the_mark():
+    """L2: "when such a peer is heard while we run", and STARTING is running."""
+    world = World("a", on=False)
+    world.only.mark = True
+    world.only.scripts[Hook.START] = Script(10)
+    world.only.switch_on(same_boot=True)
+    world.until("a", State.STARTING).run(1)
+    world.hear("b", State.INITIAL).run(0.1)
+    assert not world.only.mark
+
+
+def test_two_that_started_unseen_in_a_short_cut_do_not_both_stop():
+    """T: both must pick the same one, also where a cut shorter than the dead time hid both starts."""
+    world = World("a", "b", dead_ns=30 * SECOND)
+    for machine in world.machines.values():
+        machine.scripts[Hook.START] = Script(outcome=Outcome.FAILED)
+    world.until("a", State.ERRORED).until("b", State.ERRORED).run(2)
+    for machine in world.machines.values():
+        machine.scripts[Hook.START] = Script()
+    world.cut("a", "b").usr2().run(10)
+    assert world.active() == ["a", "b"]
+    world.heal()
+    for _ in range(100):
+        world.run(0.1)
+        assert world.active(), "both have stopped"
+    assert len(world.active()) == 1
+
+
+def test_two_that_were_both_forced_do_not_run_for_ever():
+    """T: there is always an end to it; who was forced against a peer that then died knows it no longer."""
+    world = World("a", "b").run(5).cut("b", "a", both=False).usr1("b").run(4)
+    assert world.active() == ["a", "b"]
+    world.heal().cut("a", "b", both=False).run(8)
+    assert world.active() == ["b"], "a has yielded, but b could not hear it"
+    world.usr1("a").run(8)
+    assert world.active() == ["a", "b"]
+    world.heal().run(20)
+    assert len(world.active()) == 1
