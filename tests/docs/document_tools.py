@@ -1,0 +1,69 @@
+"""What the documents consist of, for the tests beside this file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+class Block(NamedTuple):
+    """A fenced block."""
+
+    kind: str
+    text: str
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def blocks(text: str) -> list[Block]:
+    """All fenced blocks."""
+    found = re.findall(r"^ *```(\S*)\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
+    return [Block(kind, body) for kind, body in found]
+
+
+def prose(text: str) -> str:
+    """The text without its fenced blocks."""
+    return re.sub(r"^ *```\S*\n.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def code(text: str) -> list[str]:
+    """What stands between single backticks."""
+    return re.findall(r"`([^`\n]+)`", prose(text))
+
+
+def commands(text: str) -> list[str]:
+    """Lines that a person is to type: those of blocks of no kind, and what stands between backticks."""
+    lines = [line.strip() for block in blocks(text) if not block.kind for line in block.text.splitlines()]
+    return [line.split("  #")[0].strip() for line in lines + code(text)]
+
+
+def anchor(heading: str) -> str:
+    """The anchor that a heading gets: GitHub's rule, as far as it is needed here."""
+    plain = re.sub(r"[^\w\- ]", "", heading.strip().lower())
+    return plain.replace(" ", "-")
+
+
+def anchors(text: str) -> set[str]:
+    return {anchor(heading) for heading in re.findall(r"^#+ (.*)$", prose(text), re.MULTILINE)}
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of all rows of all tables, without their heads."""
+    found = []
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        is_row = line.startswith("| ") and not line.startswith("| ---")
+        is_head = number + 1 < len(lines) and lines[number + 1].startswith("| ---")
+        if is_row and not is_head:
+            found.append([cell.strip() for cell in line.strip("|").split("|")])
+    return found
