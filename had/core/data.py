@@ -22,6 +22,12 @@ class GroupWord:
     beats: int = 0
     """Heartbeats in a row, half an interval apart or more, that said "running" while we ran too (T3)."""
     counted_ns: int = 0
+    started_ns: int = 0
+    """When it was heard to begin with STARTING or RUNNING, if it still says so (M3)."""
+    cleaning: bool = False
+    """It says STOPPING and had said INITIAL before: the clean-up of a daemon that starts (S3)."""
+    busy_ns: int = 0
+    """When it last said STARTING, RUNNING or STOPPING, if nothing but INITIAL followed (E1)."""
 
 
 @dataclasses.dataclass

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from had.core import conflict, survivor
 from had.core.actions import EndHook, Hook, Level, Reason
-from had.core.data import Group
+from had.core.data import Group, Peer
 from had.core.election import verdict
 from had.core.group import announce, become, exit_now, leave, number_of, run_hook, start_wanted, stop
 from had.core.hearsay import watch_hold
-from had.core.membership import busy_peers, has_quorum, quorum_heard, says
+from had.core.membership import busy_peers, fresh_words, has_quorum, quorum_heard, says
 from had.core.settings import Alone, Isolated
 from had.core.states import Cause, Phase, State
 from had.core.turn import InvariantError, Turn, listed, seconds
@@ -45,7 +45,8 @@ def decide_waiting(turn: Turn, group: Group) -> None:
         go_on(turn, group, Reason("go-on", "SIGUSR1: not waiting any longer"))
     elif len(node.met) >= settings.count - 1:
         survivor.erase(turn, "all nodes have been heard")
-        go_on(turn, group, Reason("go-on", f"all {settings.count} nodes have been heard"))
+        all_heard = f"all {settings.count} nodes have been heard" if settings.count > 1 else "the only node"
+        go_on(turn, group, Reason("go-on", all_heard))
     elif has_quorum(turn) and turn.due(
         node.initial_ns + min(settings.startup_quorum_ns, settings.startup_ns)
     ):
@@ -115,7 +116,14 @@ def decide_standby(turn: Turn, group: Group) -> None:
 
 def obey_take_over(turn: Turn, group: Group) -> None:
     """SIGUSR1 is obeyed now: claim, or first ask who runs the group to stop (M3)."""
-    busy = busy_peers(turn, number_of(turn, group))
+    number = number_of(turn, group)
+    busy = busy_peers(turn, number)
+    young = [peer.name for peer in busy if has_just_started(turn, peer, number)]
+    if young:
+        turn.complain(
+            Reason("asking-later", f"SIGUSR1: {listed(young)} has only just started: asked in a moment")
+        )
+        return
     group.take_over, group.forced, group.hold = False, True, None
     if busy:
         names = listed([peer.name for peer in busy])
@@ -123,6 +131,15 @@ def obey_take_over(turn: Turn, group: Group) -> None:
         become(turn, group, Cause.ASK, Reason("asking", text))
     else:
         become(turn, group, Cause.TAKE_OVER, Reason("forced", "SIGUSR1: started here by a person's word"))
+
+
+def has_just_started(turn: Turn, peer: Peer, number: int) -> bool:
+    """Whether a peer runs too shortly to take our announcement for the newer start (T2)."""
+    started_ns = max(
+        word.groups[number].started_ns for word in fresh_words(turn, peer) if number < len(word.groups)
+    )
+    # Half a beat more: its two began when its hook did, which may be after we heard STARTING.
+    return bool(started_ns) and not turn.due(started_ns + turn.settings.heartbeat_ns * 5 // 2)
 
 
 def decide_asking(turn: Turn, group: Group) -> None:

@@ -18,6 +18,7 @@ from had.core.membership import (
     counts,
     has_quorum,
     is_listening,
+    late_for_quorum,
     order_key,
     quorum_heard,
     says,
@@ -66,7 +67,7 @@ def verdict(turn: Turn, number: int, group: Group) -> Verdict:
     busy = busy_peers(turn, number)
     if busy:
         group.turn_of, group.passed = "", []
-        said = listed([f"{peer.name} is {_worst(turn, peer, number).name}" for peer in busy])
+        said = listed([f"{peer.name} {_does(turn, peer, number)}" for peer in busy])
         return Verdict(False, Reason("peer-runs", said))
     if is_listening(turn):
         return Verdict(False, Reason("listening", "hearing who is there after deafness"))
@@ -74,6 +75,12 @@ def verdict(turn: Turn, number: int, group: Group) -> Verdict:
     if unready is not None:
         group.turn_of, group.passed = "", []
         return Verdict(False, unready)
+    if turn.settings.count > 2 and not waives_quorum(turn):
+        late = late_for_quorum(turn)
+        if late:
+            names = listed([peer.name for peer in late])
+            text = f"{names} counts for the quorum but is late: heard again, or dead, before anything starts"
+            return Verdict(False, Reason("quorum-late", text))
     earlier = _earlier(turn, number, group)
     if earlier is not None:
         waits = "is INITIAL" if group.turn_initial else "is ready"
@@ -107,9 +114,12 @@ def _earlier(turn: Turn, number: int, group: Group) -> Peer | None:
     return None
 
 
-def _worst(turn: Turn, peer: Peer, number: int) -> State:
+def _does(turn: Turn, peer: Peer, number: int) -> str:
     said = says(turn, peer, number)
-    return next(state for state in (State.RUNNING, State.STARTING, State.STOPPING) if state in said)
+    for state in (State.RUNNING, State.STARTING, State.STOPPING):
+        if state in said:
+            return f"is {state.name}"
+    return "ran it until a moment ago and is INITIAL again"
 
 
 def _why_us(turn: Turn, group: Group) -> str:

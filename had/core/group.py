@@ -45,11 +45,11 @@ def become(turn: Turn, group: Group, cause: Cause, reason: Reason, level: Level 
     group.phase, group.since_ns, group.reason = target, turn.now_ns, reason
     turn.changed = True
     turn.note(level, reason)
-    if target is Phase.GONE:
-        return
     state = state_of(group)
     if state is not before:
         group.previous = before
+    if target is Phase.GONE:
+        return
     _enter(turn, group, cause)
     alert(turn, group, state, group.previous)
     announce(turn)

@@ -13,7 +13,7 @@ from had.core.actions import Level, Publish, Reason
 from had.core.data import GroupWord, LinkWord, Peer
 from had.core.events import Heard
 from had.core.settings import Settings
-from had.core.states import BUSY_STATES, State
+from had.core.states import BUSY_STATES, RUNNING_STATES, State
 from had.core.turn import Turn, seconds
 
 PEERS_MAX = 64
@@ -56,11 +56,12 @@ def hear(turn: Turn, event: Heard) -> Peer | None:
     peer.heard_ns = now_ns
     peer.newest = event.link
     word = peer.words.get(event.link)
-    groups = [GroupWord(state) for state in event.states]
-    if word is not None:
-        for new, old in zip(groups, word.groups):
-            new.beats, new.counted_ns = old.beats, old.counted_ns
-        turn.changed = turn.changed or [old.state for old in word.groups] != list(event.states)
+    before = word.groups if word is not None else []
+    turn.changed = turn.changed or [old.state for old in before] != list(event.states)
+    groups = [
+        _next_word(before[number] if number < len(before) else None, state, now_ns)
+        for number, state in enumerate(event.states)
+    ]
     peer.words[event.link] = LinkWord(now_ns, groups)
     node.heard_ns = now_ns
     if counts(turn.settings, name):
@@ -72,6 +73,21 @@ def hear(turn: Turn, event: Heard) -> Peer | None:
             name,
         )
     return peer
+
+
+def _next_word(old: GroupWord | None, state: State, now_ns: int) -> GroupWord:
+    """Make what a peer says now, with what the former word on the same link tells about it."""
+    new = GroupWord(state, busy_ns=now_ns if state in BUSY_STATES else 0)
+    if old is None:
+        return new
+    new.beats, new.counted_ns = old.beats, old.counted_ns
+    if state in RUNNING_STATES:
+        new.started_ns = old.started_ns if old.state in RUNNING_STATES else now_ns
+    elif state is State.STOPPING:
+        new.cleaning = old.cleaning or old.state is State.INITIAL
+    elif state is State.INITIAL:
+        new.busy_ns = old.busy_ns
+    return new
 
 
 def _make_room(turn: Turn, name: str) -> bool:
@@ -138,8 +154,35 @@ def latest(peer: Peer, group: int) -> State:
 
 
 def busy_peers(turn: Turn, group: int) -> list[Peer]:
-    """Live peers that run the group or are stopping it."""
-    return [peer for peer in alive_peers(turn) if says(turn, peer, group) & BUSY_STATES]
+    """Live peers that run the group or are stopping it, or may still do so unknowingly (E1)."""
+    return [
+        peer
+        for peer in alive_peers(turn)
+        if says(turn, peer, group) & BUSY_STATES or came_back(turn, peer, group)
+    ]
+
+
+def came_back(turn: Turn, peer: Peer, group: int) -> bool:
+    """Whether a peer ran the group less than a dead time ago and has said nothing but INITIAL since.
+
+    Its daemon was killed and started again, and the services may have lived on: it is about to ask its
+    ``monitorhasrv``.  Had it stayed away, everybody would wait as long.
+    """
+    return any(
+        word.groups[group].busy_ns and not turn.due(word.groups[group].busy_ns + dead_after_ns(turn) + 1)
+        for word in fresh_words(turn, peer)
+        if group < len(word.groups) and word.groups[group].state is State.INITIAL
+    )
+
+
+def is_cleaning(turn: Turn, peer: Peer, group: int) -> bool:
+    """Whether all that makes a peer busy is the clean-up with which its daemon starts (S3)."""
+    busy = [
+        word.groups[group]
+        for word in fresh_words(turn, peer)
+        if group < len(word.groups) and word.groups[group].state in BUSY_STATES
+    ]
+    return bool(busy) and all(said.cleaning for said in busy)
 
 
 def quorum_heard(turn: Turn) -> int:
@@ -151,6 +194,19 @@ def quorum_heard(turn: Turn) -> int:
 
 def has_quorum(turn: Turn) -> bool:
     return quorum_heard(turn) >= turn.settings.quorum
+
+
+def late_for_quorum(turn: Turn) -> list[Peer]:
+    """Return the peers that a claim should hear once more before it counts on them; empty if it needs none.
+
+    A node that is cut off loses its peers one after the other, as they happened to speak last.  The one
+    that it still counts as alive must not be the quorum for taking over from the one that it lost first.
+    """
+    settings = turn.settings
+    limit_ns = min(PACE * settings.heartbeat_ns, settings.dead_ns // 2)
+    alive = [peer for peer in alive_peers(turn) if counts(settings, peer.name)]
+    late = [peer for peer in alive if turn.due(peer.heard_ns + limit_ns + 1)]
+    return late if 1 + len(alive) - len(late) < settings.quorum else []
 
 
 def refresh(turn: Turn) -> None:
@@ -165,6 +221,9 @@ def refresh(turn: Turn) -> None:
                 for said in word.groups:
                     said.beats = 0
             peer.conflict_ns.clear()
+            for group in turn.node.groups:
+                # While it was silent it may have said something else: two must not both claim this (T4).
+                group.forced_beside = [name for name in group.forced_beside if name != peer.name]
             turn.changed = True
             silence = seconds(turn.now_ns - peer.heard_ns)
             turn.note(Level.ERROR, Reason("peer-dead", f"{peer.name} timed out: silent for {silence}"))

@@ -136,11 +136,13 @@ class Node:
     def view(self, now_ns: int) -> View:
         """Return what the state file shows; our own line is our state, never what came back over a wire."""
         data, settings = self.data, self.settings
-        group = data.groups[0] if data.groups else None
-        seeding = group is None or state_of(group) is State.INITIAL
-        lines = []
-        if group is not None:
-            lines.append(NodeView(settings.node, state_of(group), now_ns))
+        ours = State.INITIAL
+        if data.groups:
+            group = data.groups[0]
+            # A daemon that has ended leaves behind what it was last.
+            ours = group.previous if group.phase is Phase.GONE else state_of(group)
+        seeding = ours is State.INITIAL
+        lines = [NodeView(settings.node, ours, now_ns)]
         for peer in data.peers.values():
             state = State.TIMEDOUT if peer.dead else membership.latest(peer, 0)
             lines.append(NodeView(peer.name, state, peer.heard_ns))

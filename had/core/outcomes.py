@@ -6,7 +6,7 @@ from had.core.actions import Hook, Level, Reason
 from had.core.data import Group
 from had.core.events import HookOver, Outcome
 from had.core.group import become, fail, leave, number_of
-from had.core.membership import busy_peers
+from had.core.membership import busy_peers, is_cleaning
 from had.core.settings import StopFailure
 from had.core.states import Cause, Phase
 from had.core.turn import Turn, listed
@@ -40,7 +40,9 @@ def on_hook_over(turn: Turn, group: Group, event: HookOver) -> None:
 
 def probe_over(turn: Turn, group: Group, good: bool) -> None:
     """Leave INITIAL (S3)."""
-    busy = busy_peers(turn, number_of(turn, group))
+    number = number_of(turn, group)
+    # A peer that cleans up at its own start runs nothing.
+    busy = [peer for peer in busy_peers(turn, number) if not is_cleaning(turn, peer, number)]
     group.found_running = good
     if good and not busy:
         group.epoch = turn.node.epoch

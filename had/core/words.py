@@ -15,6 +15,15 @@ from had.core.group import CLAIMS, STOPS, become, state_of, stop
 from had.core.states import Cause, Phase
 from had.core.turn import Turn
 
+_LATER = {
+    Phase.PROBING: "when monitorhasrv has answered",
+    Phase.CLEANING: "when the clean-up is over",
+    Phase.ABORTING: "when the stop is over",
+    Phase.STOPPING: "when the stop is over",
+    Phase.BLOCKED: "when the stop is over: mend it and send SIGUSR2 first",
+}
+"""What a SIGUSR1 has to wait for."""
+
 
 def on_word(turn: Turn, group: Group, word: Word) -> None:
     """Obey a signal (rules M)."""
@@ -37,6 +46,9 @@ def on_leave(turn: Turn, group: Group) -> None:
     if group.phase is Phase.BLOCKED:
         text = "SIGTERM: the services could not be stopped; mend that and send SIGUSR2"
         turn.note(Level.ERROR, Reason("leaving-blocked", text))
+    elif group.phase in STOPS or group.phase is Phase.CLEANING:
+        text = "SIGTERM: the daemon ends when stophasrv is over"
+        turn.note(Level.NOTICE, Reason("leaving", text))
 
 
 def on_stand_down(turn: Turn, group: Group) -> None:
@@ -76,15 +88,18 @@ def on_take_over(turn: Turn, group: Group) -> None:
         turn.note(Level.NOTICE, Reason("already-running", text))
     elif group.phase is Phase.CLAIMING:
         group.forced = True
+        turn.note(Level.NOTICE, Reason("forced", "SIGUSR1: already starting; now whatever others say"))
     else:
         group.hold, group.take_over = None, True
-        if group.phase in STOPS or group.phase is Phase.CLEANING:
-            turn.note(Level.NOTICE, Reason("take-over-later", "SIGUSR1: to be started when the stop is over"))
+        later = _LATER.get(group.phase)
+        if later:
+            turn.note(Level.NOTICE, Reason("take-over-later", f"SIGUSR1: to be started {later}"))
 
 
 def on_clear(turn: Turn, group: Group) -> None:
     """SIGUSR2 (M6)."""
-    if group.hold is not None:
+    held = group.hold is not None
+    if held:
         group.hold = None
         turn.note(Level.NOTICE, Reason("released", "SIGUSR2: no longer on hold"))
     if group.phase is Phase.ERRORED:
@@ -95,3 +110,6 @@ def on_clear(turn: Turn, group: Group) -> None:
     elif group.phase in STOPS and group.goal is Phase.ERRORED:
         group.goal = Phase.STANDBY
         turn.note(Level.NOTICE, Reason("cleared", "SIGUSR2: the error is cleared; STANDBY after the stop"))
+    elif not held:
+        text = f"SIGUSR2 changes nothing: no error and no hold ({state_of(group).name})"
+        turn.note(Level.NOTICE, Reason("nothing-to-clear", text))

@@ -25,6 +25,7 @@ from had.runtime import channel as messages
 from had.runtime.channel import Channel, pair
 from had.runtime.clock import now_ns
 from had.runtime.farewell import farewell
+from had.runtime.handover import Snapshot
 from had.runtime.processes import describe_status
 from had.runtime.signals import SignalPipe, word_of
 from had.runtime.worker import Shared, Worker, patience_ns
@@ -268,15 +269,25 @@ class Guard:
         node = Node(self._shared.settings.core, before.node)
         if node.next_can_take_over(moment_ns):
             self._log(Level.ERROR, f"{DEATHS} workers died within a minute: another node is to take over")
-            if any(STATE_OF[group.phase] in _HAS_SERVICES for group in before.node.groups):
-                farewell(self._shared, before)
-            self._exit_code = 1
-            return
+            if self._say_farewell(before):
+                self._exit_code = 1
+                return
         seconds = self._backoff_ns // SECOND
-        text = f"{DEATHS} workers died within a minute, and no other node is ready to take over"
+        text = f"{DEATHS} workers died within a minute, and nobody can take over in good order"
         self._log(Level.ERROR, f"{text}: the services stay up; trying again in {seconds} s")
         self._again_ns = moment_ns + self._backoff_ns
         self._backoff_ns = min(2 * self._backoff_ns, BACKOFF_MAX_NS)
+
+    def _say_farewell(self, before: Snapshot) -> bool:
+        """Stop the services if there may be any; returns False if not even that works."""
+        if not any(STATE_OF[group.phase] in _HAS_SERVICES for group in before.node.groups):
+            return True
+        try:
+            farewell(self._shared, before)
+        except Exception as error:  # a bug here must not leave the services up with nobody to look after them
+            self._tell_bug(error)
+            return False
+        return True
 
     # --- watching ---
 

@@ -310,7 +310,10 @@ class Links:
             link.sockets = None
 
     def _tell_machine_carrier(self) -> None:
-        carrier = any(each.carrier and not each.loopback for each in self._interfaces)
+        # A link that is on loopback on purpose can't be cut off.
+        loopback = {each.index for each in self._interfaces if each.loopback}
+        local = any(link.up and link.placement and link.placement.index in loopback for link in self._links)
+        carrier = local or any(each.carrier and not each.loopback for each in self._interfaces)
         if carrier != self._carrier:
             self._carrier = carrier
             self._machine_carrier(carrier)

@@ -97,8 +97,6 @@ def _guard(settings: DaemonSettings, log: Log, pid_file: PidFile, version: str, 
     log(Level.NOTICE, f"had {version} starts on {settings.core.node} (process {os.getpid()})")
     if pid_file.stale is not None:
         log(Level.NOTICE, f"{pid_file.path} was left by process {pid_file.stale}, which is gone")
-    if settings.core.force_main:
-        log(Level.WARNING, "-m: the services are started here whatever other nodes do")
     for warning in settings.warnings:
         log(Level.WARNING, warning)
     try:

@@ -423,3 +423,4 @@ class Worker:
         self._shared.handover.finish(self._exit_code or 0)
         if self._orphan:
             self._shared.pid_file.remove()
+            self._log(Level.NOTICE, f"had ends with exit code {self._exit_code}")
