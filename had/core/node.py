@@ -130,6 +130,7 @@ class Node:
             if not peer.dead:
                 peer.excused_ns = max(peer.excused_ns, min(now_ns, peer.heard_ns + deaf_ns))
         data.beat_ns = min(data.beat_ns, now_ns)
+        data.wake_ns = None  # a worker that was dead is not late: the deaf time is excused already
         for group in data.groups:
             group.monitor_ns = min(group.monitor_ns, now_ns)
 

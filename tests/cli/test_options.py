@@ -127,7 +127,7 @@ def test_each_flag_is_read(argv, field, value):
         (["--config"], "option --config requires argument; had -h shows all flags"),
     ],
 )
-def test_nonsense_is_refused_by_name(argv, line):
+def test_D27_nonsense_is_refused_by_name(argv, line):
     if line is None:
         assert parse(argv).addresses[0] == "10.1.0.1"
     else:
@@ -194,7 +194,7 @@ def test_help_and_version_look_at_no_values():
     assert parse(["--version", "-n", "bad"]) == Options(version=True)
 
 
-def test_usage_names_the_right_defaults_and_all_flags():
+def test_D27_usage_names_the_right_defaults_and_all_flags():
     text = usage()
     assert "(default: 3891)" in text
     assert "(default: 121s)" in text

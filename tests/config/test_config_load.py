@@ -685,3 +685,8 @@ def test_an_old_command_line_does_not_need_configobj():
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True, timeout=60
     )
     assert done.stdout == "[]\n"
+
+
+def test_D3_every_start_warns_that_heartbeats_are_not_authenticated():
+    settings = load(parse(["-a", "127.0.0.1"]), uname="n1")
+    assert settings.warnings == (NO_KEY_WARNING,)

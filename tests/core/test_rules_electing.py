@@ -78,6 +78,37 @@ def test_E1_not_while_isolated():
     assert world.only.state is State.STANDBY
 
 
+@pytest.mark.parametrize("state", [State.STARTING, State.RUNNING, State.STOPPING])
+def test_E1_who_ran_a_moment_ago_and_is_initial_again_is_waited_for_a_dead_time(state):
+    """Its daemon was killed and started again; the services may have lived on."""
+    world = standby("m", "z").says("z", state).says("z", State.INITIAL).run(4.9)
+    assert world.only.state is State.STANDBY
+    assert "z" in world.only.group.reason.text
+    world.run(0.2)
+    assert world.only.state is State.STARTING or world.only.state is State.RUNNING
+
+
+@pytest.mark.parametrize("word", [State.STANDBY, State.ERRORED])
+def test_E1_but_not_once_it_has_said_that_nothing_runs(word):
+    world = standby("m", "z").says("z", State.INITIAL).run(0.5).says("z", word).run(0.3)
+    assert world.only.state is State.RUNNING
+    world = standby("m", "z").hear("z", word).says("z", State.INITIAL)
+    world.run(0.3)
+    assert world.only.state is State.RUNNING
+
+
+def test_E1_nor_does_it_keep_that_node_from_finding_its_services():
+    """Both ways: who comes back is RUNNING again, and the other has started nothing."""
+    world = World("a", "b").run(5).usr1("b").run(8)
+    assert world.active() == ["b"]
+    world["b"].switch_on()
+    world.run(1.5)
+    assert world.active() == ["b"]
+    world.run(20)
+    assert world.active() == ["b"]
+    assert not world.overlaps
+
+
 def test_E1_not_while_held():
     world = running()
     world.hup().says("b", State.ERRORED).run(100)

@@ -93,6 +93,14 @@ def test_H3_a_returning_cable_moves_nothing():
     assert world["b"].scripts_run == ["monitorhasrv", "stophasrv"]
 
 
+def test_H3_a_silence_that_counts_anew_is_warned_of_anew():
+    world = running()
+    world.silent("b").link("a", False).run(30)
+    world.only.forget()
+    world.link("a", True).run(4)
+    assert "peer-late" in world.only.codes
+
+
 def test_H3_peers_dead_before_stay_dead_but_a_claim_waits_a_dead_time():
     world = World("a", count=2).says("b", State.RUNNING).run(2).link("a", False)
     world.silent("b").run(7)
@@ -402,6 +410,16 @@ def test_P1_a_worker_replaced_within_the_dead_time_goes_on_and_excuses_the_peers
     assert world.only.data.peers["b"].dead
 
 
+def test_P1_a_replaced_worker_announces_and_asks_the_monitor_at_once():
+    """G5: it does not wait for the next round, however far apart they are."""
+    world = running(monitor_interval_ns=600 * SECOND, heartbeat_ns=2 * SECOND)
+    world.only.forget()
+    world.only.replace_worker(0.01)
+    world.run(0.02)
+    assert world.only.sent == [State.RUNNING]
+    assert [ran.run.hook for ran in world.only.hooks] == [Hook.MONITOR]
+
+
 def test_P1_a_worker_replaced_later_listens_first():
     world = running()
     world.silent("b")
@@ -509,6 +527,14 @@ def test_H1_the_table_of_nodes_is_bounded_configured_ones_first():
     assert len(world.only.data.peers) == 17
     assert "b" in world.only.data.peers
     assert world.only.note("too-many")
+
+
+@pytest.mark.parametrize(("count", "kept"), [(2, 64), (32, 64), (100, 200)])
+def test_H1_where_only_their_number_is_configured_twice_as_many_are_kept(count, kept):
+    world = World("a", count=count)
+    for number in range(300):
+        world.hear(f"x{number}", State.STANDBY)
+    assert len(world.only.data.peers) == kept
 
 
 def test_H1_dead_strangers_make_room():

@@ -306,7 +306,7 @@ def test_M3_clears_errored():
 
 
 def test_M3_on_errored_beside_one_that_runs_it_asks():
-    world = errored().says("b", State.RUNNING).usr1()
+    world = errored().says("b", State.RUNNING).run(3).usr1()
     assert world.only.phase is Phase.ASKING
 
 
@@ -340,6 +340,22 @@ def test_M3_a_peer_that_says_nothing_of_it_for_two_heartbeats_is_started_beside(
     assert world.only.state is State.RUNNING
     assert world.only.note("forced-beside").level is Level.WARNING
     assert world.only.group.forced_beside == ["b"]
+
+
+@pytest.mark.parametrize("state", [State.STARTING, State.RUNNING])
+def test_M3_a_peer_that_has_just_started_is_asked_when_it_can_take_us_for_the_newer(state):
+    """T2: it yields only to a start that it hears after announcing for two heartbeats itself."""
+    world = standby().says("b", State.STOPPING).run(1).says("b", state).run(0.1).usr1().run(2.3)
+    assert world.only.phase is Phase.STANDBY
+    assert world.only.group.take_over
+    world.run(0.2)
+    assert world.only.phase is Phase.ASKING
+
+
+def test_M3_two_words_in_quick_succession_move_it_there_and_back():
+    world = World("a", "b").run(8).usr1("b").run(0.5).usr1("a").run(8)
+    assert world.active() == ["a"]
+    assert not world.overlaps
 
 
 def test_M3_a_peer_that_thought_better_of_it_is_started_beside():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.world import Script, World, lone, running, standby
+from core.world import START_NS, Script, World, lone, running, standby
 from had.core.actions import EraseMark, Exit, Hook, Level, Note, RecordEpoch, RunHook, Send, WriteMark
 from had.core.events import Outcome, Word
 from had.core.settings import SECOND, Alone, StopFailure
@@ -138,6 +138,27 @@ def test_S3_found_running_beside_one_that_runs_or_stops_it_is_cleaned_up(state):
     assert world.only.words == [State.INITIAL, State.STOPPING, State.STANDBY]
     assert not world.only.services
     assert "b" in world.only.note("clean-up").reason.text
+
+
+def test_S3_a_peers_clean_up_at_its_own_start_does_not_count():
+    """Both daemons were started again: whose services run keeps them."""
+    world = World("a", on=False)
+    world.only.services = True
+    world.only.switch_on()
+    world.hear("b", State.INITIAL).says("b", State.STOPPING).run(0.5)
+    assert world.only.words == [State.INITIAL, State.RUNNING]
+
+
+def test_S3_two_that_begin_at_once_beside_the_services_of_one():
+    world = World("a", "b", on=False)
+    world["b"].services = True
+    world["b"].scripts[Hook.MONITOR] = Script(1)
+    for machine in world.machines.values():
+        machine.scripts[Hook.STOP] = Script(3)
+        machine.switch_on()
+    world.run(10)
+    assert world.active() == ["b"]
+    assert world["b"].scripts_run == ["monitorhasrv"]
 
 
 # S4
@@ -454,12 +475,31 @@ def test_V1_the_last_word_of_a_standby_node_is_standby():
     assert not world.only.did(RunHook)
 
 
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [(running, State.STOPPING), (standby, State.STANDBY), (lambda: World("a").run(1), State.INITIAL)],
+)
+def test_V1_the_own_line_is_left_behind_as_it_was_last(make, line):
+    world = make().term().run(1)
+    view = world.only.node.view(world.now_ns)
+    assert [one.state for one in view.nodes if one.name == "a"] == [line]
+    assert view.seeding is (line is State.INITIAL)
+
+
 def test_V1_peers_wait_for_the_dead_time():
     world = World("a", "b").run(5)
     assert world.active() == ["a"]
     world.term("a").run(5.0)
     assert world["b"].state is State.STANDBY
     world.until("b", State.RUNNING, within=2)
+
+
+def test_G3_whether_another_could_take_over():
+    """What the guard asks before it gives up."""
+    for state in State:
+        world = running().says("b", state).run(0.01)
+        assert world.only.node.next_can_take_over(world.now_ns) is (state is State.STANDBY)
+    assert not lone().only.node.next_can_take_over(START_NS + 60 * SECOND)
 
 
 # What an epoch is, as far as the old format goes (E6 has the rest)

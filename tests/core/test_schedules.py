@@ -252,3 +252,23 @@ def test_two_that_were_both_forced_do_not_run_for_ever():
     assert world.active() == ["a", "b"]
     world.heal().run(20)
     assert len(world.active()) == 1
+
+
+def test_a_node_that_is_cut_off_takes_nothing_over_with_the_peer_that_it_lost_last():
+    """Q1: it has lost both, but counts one of them as alive for a moment longer than the other."""
+    world = World("b", count=3).says("a", State.RUNNING).run(0.6).says("c", State.STANDBY).run(10)
+    world.silent("a").run(0.5).silent("c").run(30)
+    assert State.STARTING not in world.only.sent
+
+
+def test_but_a_quorum_that_goes_on_speaking_takes_over_in_time():
+    world = World("b", count=3).says("a", State.RUNNING).run(0.6).says("c", State.STANDBY).run(10)
+    world.silent("a").run(6)
+    assert world.only.state is State.RUNNING
+
+
+def test_nor_does_it_wait_long_for_one_that_speaks_seldom():
+    """A quorum that speaks every four of our heartbeats; the claim is made when it is heard again."""
+    world = World("b", count=3).says("a", State.RUNNING).run(0.6).says("c", State.STANDBY, every=4).run(12)
+    world.silent("a").run(5 + 4 + 0.5)
+    assert world.only.state is State.RUNNING

@@ -120,7 +120,7 @@ HOW: dict[tuple[Phase, Cause], Callable[[], object]] = {
     (P.BLOCKED, C.STOP_AGAIN): lambda: stop_fails(StopFailure.BLOCK).usr2(),
     (P.ERRORED, C.CLEARED): lambda: errored().usr2(),
     (P.ERRORED, C.TAKE_OVER): lambda: errored().usr1(),
-    (P.ERRORED, C.ASK): lambda: errored().says("b", State.RUNNING).usr1(),
+    (P.ERRORED, C.ASK): lambda: errored().says("b", State.RUNNING).run(3).usr1(),
     (P.ERRORED, C.STOP_AGAIN): lambda: errored().hup(),
 }
 del P, C

@@ -535,11 +535,11 @@ class World:
 
 
 def standby(name: str = "a", peer: str = "b", **changes: object) -> World:
-    """A node that is STANDBY beside a puppet that runs the services."""
+    """A node that is STANDBY beside a puppet that runs the services, and has for more than two heartbeats."""
     world = World(name, **changes).says(peer, State.RUNNING)
     if world[name].settings.count > 2:
         world.run(world[name].settings.startup_quorum_ns / SECOND)
-    return world.run(1)
+    return world.run(3)
 
 
 def running(name: str = "a", peer: str = "b", **changes: object) -> World:

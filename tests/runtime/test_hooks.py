@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_exit_status(rig):
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL", "SIGTERM", "SIGHUP"])
-def test_killed_by_a_signal_has_failed(rig, name):
+def test_D22_killed_by_a_signal_has_failed(rig, name):
     """COMPAT D22: with some shells a hook that was killed counted as good."""
     rig.script(Hook.MONITOR, f"ulimit -c 0; kill -{name[3:]} $$; exit 0\n")
     rig.start(hook=Hook.MONITOR)
@@ -99,7 +100,7 @@ def test_documented_variables_are_those_that_are_set(rig):
     assert "HAD_STATE_NOW" in documented
 
 
-def test_surroundings(rig, monkeypatch):
+def test_D20_surroundings(rig, monkeypatch):
     leaked, other = os.pipe()
     os.set_inheritable(leaked, True)
     old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -115,7 +116,7 @@ def test_surroundings(rig, monkeypatch):
         "print(os.getsid(0) == os.getpid(), os.getpgrp() == os.getpid())\n"
         "for line in open('/proc/self/status'):\n"
         "    if line[:6] in ('SigBlk', 'SigIgn'): print(line.split())\n",
-        shebang="#!/usr/bin/python3 -S\n",
+        shebang=f"#!{sys.executable} -S\n",
     )
     try:
         rig.start()
@@ -176,7 +177,7 @@ def test_script_without_interpreter_line(rig):
     assert rig.output() == [f"by a shell: {rig.hooks}/starthasrv"]
 
 
-def test_blanks_and_quotes_in_the_path(tmp_path):
+def test_D22_blanks_and_quotes_in_the_path(tmp_path):
     top = tmp_path / "a 'b' $(c); \"d\""
     top.mkdir()
     rig = Rig(top)

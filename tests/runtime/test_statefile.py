@@ -85,7 +85,7 @@ def test_waiting_text(state, tmp_path):
     assert data.decode() == VECTORS["statefile"]["samples"][0]["text"]
 
 
-def test_shorter_text_leaves_no_tail(state, tmp_path):
+def test_D4_shorter_text_leaves_no_tail(state, tmp_path):
     """COMPAT D4."""
     state.write([("aa", State.STOPPING, WHEN), ("b" * 32, State.STARTING, WHEN)])
     state.write([("aa", State.RUNNING, WHEN)])
@@ -95,7 +95,7 @@ def test_shorter_text_leaves_no_tail(state, tmp_path):
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
-def test_mode_whatever_the_umask(state, tmp_path, umask):
+def test_D29_mode_whatever_the_umask(state, tmp_path, umask):
     """COMPAT D29."""
     old = os.umask(umask)
     try:
@@ -117,7 +117,7 @@ def test_link_is_replaced_not_followed(state, tmp_path):
     assert target.read_text() == "precious"
 
 
-def test_readers_never_see_a_part(state, tmp_path):
+def test_D4_readers_never_see_a_part(state, tmp_path):
     texts = [
         [(f"node{n}", State.RUNNING, WHEN) for n in range(200)],
         [("node", State.STANDBY, WHEN)],
