@@ -91,7 +91,7 @@ def _next_word(old: GroupWord | None, state: State, now_ns: int) -> GroupWord:
 
 
 def _make_room(turn: Turn, name: str) -> bool:
-    """Keep the table bounded, configured nodes first (DEMAND: made-up names must not fill it)."""
+    """Keep the table bounded, configured nodes first: made-up names must not fill it (COMPAT D18)."""
     settings, peers = turn.settings, turn.node.peers
     if settings.names:
         if name in settings.names:

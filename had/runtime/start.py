@@ -1,4 +1,4 @@
-"""From a person's command to a running daemon: locks, detaching, and the answer (the issue's "manners").
+"""From a person's command to a running daemon: locks, detaching, and the answer to who started it.
 
 The command that a person or an initscript ran returns when the daemon is up, or tells why it isn't.  So
 the process that was started forks before anything detaches, and waits at a pipe for the guard's report.

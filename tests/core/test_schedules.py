@@ -101,7 +101,7 @@ def test_made_up_names_do_not_fill_the_memory_where_only_their_number_is_configu
 
 
 def test_equal_situations_at_different_times_have_equal_fingerprints():
-    """What DESIGN asks of the core's state: distances from now, not moments."""
+    """What is asked of the core's state: distances from now, not moments."""
 
     def play(start_ns: int) -> object:
         node = Node(settings("a"))
