@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import selectors
 import sys
@@ -12,6 +13,7 @@ from had import __version__
 from had.cli.options import Options, UsageError, parse, usage
 from had.config.load import ConfigErrors, load_with_origins
 from had.config.settings import DaemonSettings
+from had.runtime.files import why
 from had.runtime.hookcheck import check_hooks
 from had.runtime.start import StartError, start
 
@@ -22,15 +24,58 @@ FAILED = 1
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command; returns its exit code."""
+    _mend_standard_streams()
     try:
-        options = parse(sys.argv[1:] if argv is None else argv)
+        return _main(sys.argv[1:] if argv is None else argv)
+    except _OutputError as error:
+        return _complain([f"standard output: {error}"])
+
+
+class _OutputError(Exception):
+    """Standard output can't be written: a full disk, or a reader that has had enough."""
+
+
+def _mend_standard_streams() -> None:
+    """Open what the caller has closed: else the pid file or a socket gets the number 0, 1 or 2, and what is
+    meant for people goes there.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold anything
+
+
+def _tell(text: str) -> None:
+    """Write to standard output now, so that a failure is seen.
+
+    :raises _OutputError:
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer would be tried once more at exit, with a complaint by Python.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.close(null)
+        raise _OutputError(why(error)) from error
+
+
+def _main(argv: Sequence[str]) -> int:
+    try:
+        options = parse(argv)
     except UsageError as error:
         return _complain(error.complaints)
     if options.help:
-        sys.stdout.write(usage())
+        _tell(usage())
         return OK
     if options.version:
-        sys.stdout.write(f"had {__version__}\n")
+        _tell(f"had {__version__}\n")
         return OK
     try:
         settings, origins = load_with_origins(options, uname=os.uname().nodename)
@@ -58,19 +103,18 @@ def _check(settings: DaemonSettings, origins: dict[str, str], problems: list[str
     from had.config.describe import describe  # noqa: PLC0415
     from had.runtime.links import LinkFatal, Links  # noqa: PLC0415
 
-    sys.stdout.write(describe(settings, origins))
+    _tell(describe(settings, origins))
     links = Links(settings.links, selectors.DefaultSelector(), _ignore, _ignore, _ignore)
     try:
         links.plan()
-        sys.stdout.write("\nOn this machine now:\n")
+        _tell("\nOn this machine now:\n")
         for line in links.describe():
-            sys.stdout.write(f"  {line}\n")
+            _tell(f"  {line}\n")
     except LinkFatal as fatal:
         problems = [*problems, str(fatal)]
-    sys.stdout.flush()
     if problems:
         return _complain(problems)
-    sys.stdout.write("\nNothing stands against starting it.\n")
+    _tell("\nNothing stands against starting it.\n")
     return OK
 
 

@@ -7,63 +7,119 @@ STOPPING is announced until they are.  All of it runs in the guard, which has no
 from __future__ import annotations
 
 import selectors
+import time
 
 from had.core.actions import Hook, Level, Reason, RunHook
-from had.core.events import Outcome
+from had.core.events import HookOver, Outcome
+from had.core.node import Node
 from had.core.states import State
 from had.runtime.clock import now_ns
 from had.runtime.handover import Snapshot
 from had.runtime.hooks import HookRunner
 from had.runtime.links import LinkFatal, Links
+from had.runtime.output import OutputReader
+from had.runtime.statefile import StateFile
 from had.runtime.worker import Shared
 from had.wire import freeha
 
 SECOND = 1_000_000_000
 LOOK_NS = SECOND // 10
+_NEVER_USED = 1000
+"""More hooks than the last worker can have begun after its last snapshot."""
 
 
-def farewell(shared: Shared, before: Snapshot) -> None:
-    """End what runs of the hooks, then run ``stophasrv``, and send STOPPING all the while."""
-    settings, log = shared.settings, shared.log
-    selector = selectors.DefaultSelector()
-    links = Links(settings.links, selector, _ignore, _ignore, _ignore)
-    try:
-        links.open(now_ns(), resumed=True)
-    except LinkFatal as fatal:
-        log(Level.ERROR, str(fatal))
-    hooks = HookRunner(settings, shared.pipes, log)
-    hooks.resume(before.hooks, now_ns())
-    for run in before.hooks.runs:
-        hooks.end(run.job.run, now_ns())
-    numbers = [run.job.run for run in before.hooks.runs] + [action.run for action in before.asked]
-    reason = Reason("workers-die", "the workers of had die again and again")
-    stop = RunHook(
-        max(numbers, default=0) + 1000,
-        Hook.STOP,
-        settings.core.stop_timeout_ns,
-        State.STOPPING,
-        State.RUNNING,
-        reason,
-    )
-    datagram = freeha.encode(settings.core.node, State.STOPPING)
-    beat_ns = now_ns()
-    while True:
+def farewell(shared: Shared, before: Snapshot, reaped: dict[int, int]) -> None:
+    """Run ``stophasrv``, or wait for it where it runs already; send STOPPING all the while.
+
+    Another hook that runs is ended first; an alert is let finish (A1).  ``reaped``: processes that ended
+    while no worker lived, with their exit statuses.
+    """
+    _Farewell(shared, before, reaped).run()
+
+
+class _Farewell:
+    def __init__(self, shared: Shared, before: Snapshot, reaped: dict[int, int]) -> None:
+        self._settings, self._log = shared.settings, shared.log
+        self._selector = selectors.DefaultSelector()
+        self._links = Links(self._settings.links, self._selector, _ignore, _ignore, _ignore)
+        self._output = OutputReader(shared.pipes, self._hook_said, now_ns)
+        self._output.register(self._selector)
+        self._hooks = HookRunner(self._settings, shared.pipes, self._log)
+        self._stop = self._take_over_hooks(before, reaped)
+        self._publish(Node(self._settings.core, before.node))
+
+    def _take_over_hooks(self, before: Snapshot, reaped: dict[int, int]) -> RunHook:
+        """Go on with the hooks of the dead worker; returns the stop that is to be waited for."""
         moment_ns = now_ns()
-        if moment_ns >= beat_ns:
-            links.send(datagram, moment_ns)
-            beat_ns = moment_ns + settings.core.heartbeat_ns
-        for over in hooks.poll(moment_ns):
-            hooks.forget(over.run)
-            if over.run == stop.run:
-                level = Level.NOTICE if over.outcome is Outcome.OK else Level.ERROR
-                log(level, f"stophasrv {over.outcome.value} {over.detail}".rstrip())
-                links.close()
-                return
-        if not hooks.knows(stop.run) and not any(hooks.busy(hook) for hook in Hook):
-            hooks.start(stop, moment_ns)
-        shared.pipes.discard()
-        for key, _ in selector.select(min(LOOK_NS, max(0, beat_ns - moment_ns)) / SECOND):
-            key.data()
+        self._hooks.resume(before.hooks, moment_ns)
+        for pid, status in reaped.items():
+            self._hooks.reaped_elsewhere(pid, status)
+        for action in before.asked:
+            if not self._hooks.knows(action.run):  # forked after the last snapshot, or not at all
+                self._hooks.start(action, moment_ns, look_first=True)
+            if action.hook is Hook.STOP:
+                return action
+            self._hooks.end(action.run, moment_ns)
+        return RunHook(
+            max((action.run for action in before.asked), default=0) + _NEVER_USED,
+            Hook.STOP,
+            self._settings.core.stop_timeout_ns,
+            State.STOPPING,
+            State.RUNNING,
+            Reason("workers-die", "the workers of had die again and again"),
+        )
+
+    def run(self) -> None:
+        """Until the services are stopped, or ``stophasrv`` has failed."""
+        try:
+            self._links.open(now_ns(), resumed=True)
+        except LinkFatal as fatal:
+            self._log(Level.ERROR, str(fatal))
+        datagram = freeha.encode(self._settings.core.node, State.STOPPING)
+        stopped = False
+        beat_ns = now_ns()
+        while not stopped or self._hooks.busy(Hook.ALERT):
+            moment_ns = now_ns()
+            self._links.tick(moment_ns)
+            if moment_ns >= beat_ns and not stopped:
+                self._links.send(datagram, moment_ns)
+                beat_ns = moment_ns + self._settings.core.heartbeat_ns
+            for over in self._hooks.poll(moment_ns):
+                self._hooks.forget(over.run)
+                if over.run == self._stop.run:
+                    self._tell_stopped(over, moment_ns)
+                    stopped = True
+            if not stopped and not self._hooks.knows(self._stop.run) and not self._is_busy():
+                self._hooks.start(self._stop, moment_ns)
+            self._output.tick(moment_ns)
+            wait_ns = LOOK_NS if stopped else min(LOOK_NS, max(0, beat_ns - moment_ns))
+            for key, _ in self._selector.select(wait_ns / SECOND):
+                key.data()
+        self._links.close()
+
+    def _is_busy(self) -> bool:
+        return any(self._hooks.busy(hook) for hook in Hook if hook is not Hook.ALERT)
+
+    def _tell_stopped(self, over: HookOver, moment_ns: int) -> None:
+        self._output.finish(Hook.STOP, moment_ns)
+        level = Level.NOTICE if over.outcome is Outcome.OK else Level.ERROR
+        self._log(level, f"stophasrv {over.outcome.value} {over.detail}".rstrip())
+
+    def _publish(self, node: Node) -> None:
+        """Write the state file once more, with ourselves STOPPING: that is our last word (V1)."""
+        moment_ns, wall = now_ns(), time.time()
+        own = self._settings.core.node
+        StateFile(self._settings.state_file, self._log).write(
+            (
+                line.name,
+                State.STOPPING if line.name == own else line.state,
+                wall - (moment_ns - line.heard_ns) / SECOND,
+            )
+            for line in node.view(moment_ns).nodes
+        )
+
+    def _hook_said(self, hook: Hook, line: str) -> None:
+        self._log(Level.INFO, f"{hook.value}: {line}")
 
 
 def _ignore(*_: object) -> None:

@@ -91,9 +91,8 @@ class Guard:
         self._exit_code: Optional[int] = None
 
     def run(self) -> int:
-        """Run until the daemon ends; returns its exit code."""
+        """Run until the daemon ends; returns its exit code.  The pid file must name this process by now."""
         self._become_subreaper()
-        self._shared.pid_file.write(os.getpid())
         self._fork()
         while self._exit_code is None:
             for key, _ in self._selector.select(self._timeout()):
@@ -121,7 +120,11 @@ class Guard:
     def _fork(self) -> None:
         """Fork the next worker."""
         self._again_ns = None
-        ours, theirs = pair()
+        try:
+            ours, theirs = pair()
+        except OSError as error:
+            self._fork_failed(error)
+            return
         gc.collect()
         gc.freeze()
         # A signal between the fork and the child's own handlers would be told to both.
@@ -131,11 +134,9 @@ class Guard:
             if self._worker == 0:
                 self._be_worker(ours, theirs)
         except OSError as error:
-            self._worker = 0
-            self._again_ns = now_ns() + SECOND
             ours.close()
             theirs.close()
-            self._log(Level.ERROR, f"no worker can be forked: {error.strerror}; trying again")
+            self._fork_failed(error)
             return
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -145,6 +146,18 @@ class Guard:
         self._selector.register(ours.fileno(), selectors.EVENT_READ, self._hear_worker)
         for number, word in self._words:
             ours.tell(messages.SIGNAL, word, number)
+
+    def _fork_failed(self, error: OSError) -> None:
+        """Try again later, unless somebody waits to hear whether the daemon starts."""
+        self._worker = 0
+        text = f"no worker can be forked: {error.strerror}"
+        if not self._up:
+            self._failure = text
+            self._log(Level.ERROR, text)
+            self._exit_code = 1
+            return
+        self._again_ns = now_ns() + SECOND
+        self._log(Level.ERROR, f"{text}; trying again")
 
     def _be_worker(self, guards: Channel, workers: Channel) -> NoReturn:
         """Become the worker, in the child; never returns into the guard's code."""
@@ -207,6 +220,8 @@ class Guard:
         self._words.append((self._word, number))
         if self._channel is not None:
             self._channel.tell(messages.SIGNAL, number, self._word)
+        elif self._again_ns is not None:
+            self._again_ns = now_ns()  # a person does not wait for the end of a pause
 
     def _reap(self) -> None:
         """Wait for whoever has ended: the worker, hooks of dead workers, and what those left behind."""
@@ -283,7 +298,7 @@ class Guard:
         if not any(STATE_OF[group.phase] in _HAS_SERVICES for group in before.node.groups):
             return True
         try:
-            farewell(self._shared, before)
+            farewell(self._shared, before, self._reaped)
         except Exception as error:  # a bug here must not leave the services up with nobody to look after them
             self._tell_bug(error)
             return False

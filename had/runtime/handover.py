@@ -1,7 +1,7 @@
 """What one worker leaves to the next, in memory that guard and workers share (rules G2, G5).
 
 A worker may be killed between any two instructions, so nothing is sent: it writes what it knows into the
-older of two slots, checksum last, and the guard's next worker reads the newer slot that is whole.  The same
+older of two slots, its number last, and the guard's next worker reads the newer slot that is whole.  The same
 memory carries the tick by which the guard sees that the worker is alive, and the code with which it ended
 on purpose.
 """
@@ -25,6 +25,8 @@ _HEAD = struct.Struct("=qq")
 """The tick in nanoseconds; 1 + the exit code, or 0."""
 _SLOT = struct.Struct("=QII")
 """Number, length, checksum."""
+_NUMBER = struct.Struct("=Q")
+"""The first field of a slot; 0 while it is not whole."""
 _SLOT_SIZE = 1 << 20
 
 
@@ -75,14 +77,15 @@ class Handover:
         _SLOT.pack_into(self._memory, start, 0, 0, 0)
         body = start + _SLOT.size
         self._memory[body : body + len(data)] = data
-        _SLOT.pack_into(self._memory, start, self._number, len(data), zlib.crc32(data))
+        _SLOT.pack_into(self._memory, start, 0, len(data), zlib.crc32(data))
+        _NUMBER.pack_into(self._memory, start, self._number)
 
     def load(self) -> Optional[Snapshot]:
         """Return the newest snapshot that is whole, or None."""
         found: list[tuple[int, bytes]] = []
         for start in (_HEAD.size, _HEAD.size + _SLOT_SIZE):
             number, length, checksum = _SLOT.unpack_from(self._memory, start)
-            if not number or length > _SLOT_SIZE - _SLOT.size:
+            if not number or not 0 < length <= _SLOT_SIZE - _SLOT.size:
                 continue
             body = start + _SLOT.size
             data = self._memory[body : body + length]

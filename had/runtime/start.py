@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from typing import NoReturn
 
 from had.config.settings import DaemonSettings
 from had.core.actions import Level
+from had.runtime.files import why
 from had.runtime.guard import Guard, Report
 from had.runtime.log import Log, open_target
 from had.runtime.pidfile import PidFile, PidFileError
 from had.runtime.worker import Shared
+
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit code, as a shell's, of a command that was interrupted while it waited for its daemon."""
 
 
 class StartError(Exception):
@@ -28,6 +33,9 @@ def start(settings: DaemonSettings, *, foreground: bool, version: str) -> int:
 
     :raises StartError:
     """
+    if settings.log == "stderr" and not foreground:
+        text = "log = stderr: the daemon detaches and has no standard error then; "
+        raise StartError(text + "run it with -f, or log to syslog or a file")
     log = Log(open_target("stderr" if foreground else settings.log, settings.instance))
     problem = log.target.problem()
     if problem is not None:
@@ -38,8 +46,13 @@ def start(settings: DaemonSettings, *, foreground: bool, version: str) -> int:
         raise StartError(str(error)) from error
     if foreground:
         return _guard(settings, log, pid_file, version, Report())
-    reading, writing = os.pipe()
-    if os.fork() == 0:
+    try:
+        reading, writing = os.pipe()
+        child = os.fork()
+    except OSError as error:
+        _give_up(pid_file)
+        raise StartError(_no_process(error)) from error
+    if child == 0:
         os.close(reading)
         _detached(settings, log, pid_file, version, writing)
     os.close(writing)
@@ -49,8 +62,12 @@ def start(settings: DaemonSettings, *, foreground: bool, version: str) -> int:
 
 def _wait_for_report(reading: int) -> int:
     """Wait until the daemon is up, or has failed; pass on what it says."""
-    with os.fdopen(reading, "rb") as pipe:
-        code, _, text = pipe.read().decode("utf-8", "replace").partition(" ")
+    try:
+        with os.fdopen(reading, "rb") as pipe:
+            code, _, text = pipe.read().decode("utf-8", "replace").partition(" ")
+    except KeyboardInterrupt:
+        sys.stderr.write("had: interrupted; the daemon goes on starting, the log tells what becomes of it\n")
+        return INTERRUPTED
     if not code:
         sys.stderr.write("had: it ended while it was starting; the log may tell why\n")
         return 1
@@ -64,9 +81,13 @@ def _detached(settings: DaemonSettings, log: Log, pid_file: PidFile, version: st
     code = 1
     report = Report(writing)
     try:
-        _detach([writing, pid_file.fileno(), log.target.fileno()])
-        code = _guard(settings, log, pid_file, version, report)
-    except Exception as error:  # a bug, or python-daemon's own: nobody else would hear of it
+        try:
+            _detach([writing, pid_file.fileno(), log.target.fileno()])
+        except OSError as error:
+            _fail(log, pid_file, report, _no_process(error))
+        else:
+            code = _guard(settings, log, pid_file, version, report)
+    except Exception as error:  # a bug: nobody else would hear of it
         log(Level.ERROR, f"the daemon ends by a bug, please report it: {type(error).__name__}: {error}")
         report.tell(1, f"{type(error).__name__}: {error}")
     finally:
@@ -76,19 +97,46 @@ def _detached(settings: DaemonSettings, log: Log, pid_file: PidFile, version: st
 def _detach(keep: list[int | None]) -> None:
     """Detach from terminal, session and working directory.
 
-    python-daemon's own choices that services would inherit are not taken: umask 0, no core files, and not
-    detaching where the parent is init (there too somebody waits for an answer).
-    """
-    import daemon  # noqa: PLC0415  # not needed in the foreground
+    By the parts of python-daemon, without its DaemonContext: that one closes every number up to the limit on
+    open files, which takes minutes where a container's is a thousand million and Python is older than 3.10.
 
-    daemon.DaemonContext(
-        working_directory="/",
-        umask=0o022,
-        prevent_core=False,
-        detach_process=True,
-        signal_map={},
-        files_preserve=[number for number in keep if number is not None],
-    ).open()
+    :raises OSError: no process left.
+    """
+    from daemon import daemon as parts  # noqa: PLC0415  # not needed in the foreground
+
+    parts.change_file_creation_mask(0o022)
+    parts.change_working_directory("/")
+    try:
+        parts.detach_process_context()
+    except parts.DaemonProcessDetachError as error:
+        raise error.__cause__ if isinstance(error.__cause__, OSError) else OSError(str(error)) from error
+    for number in map(int, os.listdir("/proc/self/fd")):
+        if number > 2 and number not in keep:
+            with contextlib.suppress(OSError):  # the one by which the list was read
+                os.close(number)
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(null, number)
+    os.close(null)
+
+
+def _no_process(error: OSError) -> str:
+    return f"there is no process or descriptor left to run the daemon: {why(error)}"
+
+
+def _give_up(pid_file: PidFile) -> None:
+    """Leave no pid file of a daemon that did not start; its lock is still ours."""
+    with contextlib.suppress(OSError):
+        os.unlink(pid_file.path)
+    pid_file.close()
+
+
+def _fail(log: Log, pid_file: PidFile, report: Report, text: str) -> int:
+    """End before there was a worker; returns the exit code."""
+    log(Level.ERROR, text)
+    _give_up(pid_file)
+    report.tell(1, text)
+    return 1
 
 
 def _guard(settings: DaemonSettings, log: Log, pid_file: PidFile, version: str, report: Report) -> int:
@@ -100,11 +148,13 @@ def _guard(settings: DaemonSettings, log: Log, pid_file: PidFile, version: str, 
     for warning in settings.warnings:
         log(Level.WARNING, warning)
     try:
-        code = Guard(Shared(settings, log, pid_file), report).run()
+        pid_file.write(os.getpid())
+        guard = Guard(Shared(settings, log, pid_file), report)
     except PidFileError as error:
-        log(Level.ERROR, str(error))
-        report.tell(1, str(error))
-        return 1
+        return _fail(log, pid_file, report, str(error))
+    except OSError as error:
+        return _fail(log, pid_file, report, _no_process(error))
+    code = guard.run()
     log(Level.NOTICE, f"had ends with exit code {code}")
     return code
 

@@ -4,9 +4,10 @@ A turn of the loop: wait for a descriptor or the nearest deadline; let the calla
 the core a Tick, then what was appended, in order; do the actions as they come; save a snapshot for the
 next worker if anything changed.  Nothing on the loop blocks: hooks and the record's writes are children.
 
-The snapshot is saved *before* a hook is forked and *after* its result has reached the core, and a hook's
-process is reaped only then.  So whenever the worker is killed, the next one knows of every hook that may
-have been started, and gets every result (rule G1).
+The snapshot is saved *before* a hook is forked or ended and *after* its result has reached the core, and a
+hook's process is reaped only then.  So whenever the worker is killed, the next one knows of every hook that
+may have been started, and gets every result (rule G1).  All other actions of a step are done before that
+snapshot: what is killed in between is done once more by the next worker, never left out.
 """
 
 from __future__ import annotations
@@ -102,6 +103,10 @@ class Worker:
         self._datagrams: list[tuple[int, bytes, str]] = []
         self._words: list[Word] = []
         self._obeyed = 0
+        self._told = 0
+        """The number of the last word that the guard has told, obeyed or not."""
+        self._told_down: set[int] = set()
+        """Links that were told to be down while they were opened."""
         self._asked: dict[int, RunHook] = {}
         self._dirty = True
         """Something changed that the next worker must know before anything else is done."""
@@ -177,13 +182,18 @@ class Worker:
             self._hooks.reaped_elsewhere(pid, status)
         self._alerts.resume(before.alerts, moment_ns)
         self._recorder.resume(before.recorder, moment_ns)
-        self._obeyed = before.obeyed
+        self._obeyed = self._told = before.obeyed
         for action in before.asked:
             self._asked[action.run] = action
             if not self._hooks.knows(action.run):
                 self._hooks.start(action, moment_ns, look_first=True)
+        for group in before.node.groups:
+            if group.hook is not None and group.ending:  # the dead worker may not have come to it
+                self._hooks.end(group.run, moment_ns)
         if before.node.leftovers:
             self._leftovers = Leftovers(self._settings.run_directory, self._log, moment_ns)
+        if before.node.exit_code is not None:
+            self._exit(Exit(before.node.exit_code))  # the core has said so and says nothing more
 
     def run(self) -> int:
         """Run until the daemon ends; returns its exit code."""
@@ -192,6 +202,9 @@ class Worker:
         except LinkFatal as fatal:
             self._channel.tell(messages.FAILED, text=str(fatal))
             return 1
+        # A link counts as up until it is told to be down: so say which ones have come back meanwhile.
+        back = [link for link in self._node.data.links_down if link not in self._told_down]
+        self._events.extend(LinkChanged(link, True) for link in back)
         for line in self._links.describe():
             self._log(Level.INFO, line)
         if not self._node.data.begun and not self._first_state_file():
@@ -226,7 +239,7 @@ class Worker:
             self._links.next_ns,
             self._recorder.next_ns,
             self._leftovers.next_ns if self._leftovers is not None else None,
-            self._exit_by_ns or None,
+            self._exit_by_ns or None if not self._alerts.busy else None,
         ):
             if part_ns is not None and part_ns < nearest_ns:
                 nearest_ns = part_ns
@@ -239,7 +252,7 @@ class Worker:
         self._step(Tick(), moment_ns)
         self._links.tick(moment_ns)
         self._output.tick(moment_ns)
-        overs = self._alerts.sift(self._hooks.poll(moment_ns), moment_ns)
+        overs = self._hooks.poll(moment_ns)
         for over in overs:
             self._hook_over(over, moment_ns)
         self._events.extend(self._recorder.poll(moment_ns))
@@ -247,12 +260,11 @@ class Worker:
         datagrams, self._datagrams = self._datagrams, []
         for link, data, source in datagrams:
             self._hear(link, data, source, moment_ns)
-        words, self._words = self._words, []
-        self._events.extend(Command(word) for word in stop_beats_start(words))
         events, self._events = self._events, []
         for event in events:
             self._dirty = True
             self._step(event, moment_ns)
+        self._obey(moment_ns)
         for link_number, good, text in self._links.take_notices():
             self._log(Level.NOTICE if good else Level.WARNING, f"{self._link_name(link_number)}: {text}")
         if self._orphan and moment_ns >= self._pid_file_ns:
@@ -262,21 +274,44 @@ class Worker:
             self._heard and moment_ns - self._saved_ns >= self._settings.core.heartbeat_ns // 10
         ):
             self._save()
-            for over in overs:
-                self._hooks.forget(over.run)
+            self._forget(overs, moment_ns)
+
+    def _forget(self, overs: list[HookOver], moment_ns: int) -> None:
+        """Let go of hooks whose results are safe; the next alert may begin."""
+        if not overs:
+            return
+        for over in self._alerts.sift(overs, moment_ns):
+            self._hooks.forget(over.run)
+        self._save()
+
+    def _obey(self, moment_ns: int) -> None:
+        """Give the core what persons said.
+
+        A snapshot may be made in any step.  The words count as obeyed from the last of them on: not before,
+        or a death would lose them; and one that is told twice changes nothing (M8).
+        """
+        words, self._words = stop_beats_start(self._words), []
+        for number, word in enumerate(words, 1):
+            self._dirty = True
+            if number == len(words):
+                self._obeyed = self._told
+            self._step(Command(word), moment_ns)
 
     def _step(self, event: Event, moment_ns: int) -> None:
-        """Give the core one event and do what it says."""
+        """Give the core one event and do what it says; what touches hooks last, with a snapshot before."""
         actions = self._node.step(event, moment_ns)
         if not actions:
             return
-        self._dirty = True
-        hooks = [action for action in actions if isinstance(action, RunHook)]
-        if hooks:
-            self._asked.update({action.run: action for action in hooks})
-            self._save()
+        hooks = [action for action in actions if isinstance(action, (RunHook, EndHook))]
         for action in actions:
-            self._do[type(action)](action)
+            if not isinstance(action, (RunHook, EndHook)):
+                self._do[type(action)](action)
+        if hooks:
+            self._asked.update({action.run: action for action in hooks if isinstance(action, RunHook)})
+            self._save()
+            for action in hooks:
+                self._do[type(action)](action)
+        self._dirty = True
 
     def _save(self) -> None:
         self._dirty = self._heard = False
@@ -313,11 +348,11 @@ class Worker:
         self._step(Heard(link, heartbeat.name, (heartbeat.state,)), moment_ns)
 
     def _hook_over(self, over: HookOver, moment_ns: int) -> None:
-        action = self._asked.pop(over.run, None)
-        if action is not None:
-            self._output.finish(action.hook, moment_ns)
         self._dirty = True
-        self._step(over, moment_ns)
+        action = self._asked.pop(over.run, None)
+        if action is not None:  # else it was an alert, which is none of the core's
+            self._output.finish(action.hook, moment_ns)
+            self._step(over, moment_ns)
 
     def _watch_leftovers(self, moment_ns: int) -> None:
         if self._leftovers is None:
@@ -330,6 +365,7 @@ class Worker:
     def _link_changed(self, link: int, up: bool, why: str) -> None:
         level = Level.NOTICE if up else Level.WARNING
         self._log(level, f"{self._link_name(link)} is {'up' if up else 'down'}: {why}")
+        (self._told_down.discard if up else self._told_down.add)(link)
         self._events.append(LinkChanged(link, up))
 
     def _link_name(self, number: int) -> str:
@@ -344,10 +380,9 @@ class Worker:
         """Take what the guard tells; if it has died, stand in for it (G4)."""
         message = self._channel.take()
         while message is not None:
-            if message.kind == messages.SIGNAL and message.second > self._obeyed:
-                self._obeyed = message.second
+            if message.kind == messages.SIGNAL and message.second > self._told:
+                self._told = message.second
                 self._signalled(message.first)
-                self._dirty = True
             elif message.kind == messages.REAPED:
                 self._hooks.reaped_elsewhere(message.first, message.second)
             message = self._channel.take()
@@ -356,6 +391,7 @@ class Worker:
             self._selector.unregister(self._channel.fileno())
             text = "the guard has died: the worker goes on alone and takes the signals itself"
             self._log(Level.ERROR, f"{text} (process {os.getpid()}); restart had when it suits you")
+            self._watch_pid_file()  # first: the guard may have made it anew, or somebody removed it
             try:
                 self._shared.pid_file.write(os.getpid())
             except PidFileError as error:
@@ -388,6 +424,8 @@ class Worker:
         self._links.discard()
 
     def _publish(self, action: Publish) -> None:
+        if self._node.data.exit_code is not None:
+            return  # what stands there was the last state; a daemon that ends has none
         moment_ns, wall = now_ns(), time.time()
         view = self._node.view(moment_ns)
         entries = [

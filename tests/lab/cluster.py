@@ -19,45 +19,17 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from .journal import HOOKS, Journal, Violation, audit, install
 from .namespaces import Namespace, alive, status
+from .waiting import GENEROUS, eventually
 from .wire import PORT, Recorder
 
-T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 HAD = str(Path(sys.executable).parent / "had")
 OLD_PEER = str(Path(__file__).with_name("oldpeer.py"))
 LINE = re.compile(r"^(?P<name>\S{0,32}) \[(?P<state>\w+|\[invalid state\])\] (?P<when>\w{3} .{20})$")
 HOOKS_DIRECTORY = "/etc/had/hasrv"
-GENEROUS = 20.0
-"""Seconds that a test waits for what must come; two slow cores may be busy with other things."""
-
-
-class LateError(AssertionError):
-    """What was waited for did not come."""
-
-
-def eventually(condition: Callable[[], T], what: str, timeout: float = GENEROUS) -> T:
-    """Poll until `condition` gives something true, and return that."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise LateError(f"not within {timeout} s: {what}")
-        time.sleep(0.02)
-
-
-def throughout(condition: Callable[[], object], what: str, seconds: float) -> None:
-    """Watch that `condition` holds for a window of time: the only way to see that nothing happens."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not condition():
-            raise AssertionError(f"no longer: {what}")
-        time.sleep(0.02)
 
 
 class Node:

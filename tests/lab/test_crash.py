@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from .cluster import Lab, Node, eventually, throughout
+from .cluster import Lab, Node
 from .namespaces import alive
+from .waiting import eventually, throughout
 
 pytestmark = pytest.mark.lab
 MakeLab = Callable[..., Lab]

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from .cluster import Lab, Node, eventually
+from .cluster import Lab, Node
 from .journal import Journal, audit
 from .namespaces import MARK, marked_environment, sweep
+from .waiting import eventually
 from .wire import PORT, heartbeat
 
 MakeLab = Callable[..., Lab]

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from .cluster import Lab, eventually, throughout
+from .cluster import Lab
 from .namespaces import alive
+from .waiting import eventually, throughout
 
 pytestmark = pytest.mark.lab
 MakeLab = Callable[..., Lab]

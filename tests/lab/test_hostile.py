@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from .cluster import Lab, Node, eventually, throughout
+from .cluster import Lab, Node
+from .waiting import eventually, throughout
 from .wire import heartbeat
 
 pytestmark = pytest.mark.lab

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from .cluster import Lab, eventually, throughout
+from .cluster import Lab
+from .waiting import eventually, throughout
 
 pytestmark = pytest.mark.lab
 MakeLab = Callable[..., Lab]
@@ -192,14 +193,14 @@ def test_heartbeats_go_on_while_hooks_run(make_lab: MakeLab) -> None:
     second.start()
     second.wait("Starting", of=first)
     begun = time.monotonic()
-    # nothing happens: the peer waits for the hook, for three dead times
-    throughout(lambda: second.state() == "Standby", "the peer waits", 3)
+    # nothing happens: the peer waits for the hook, for two dead times
+    throughout(lambda: second.state() == "Standby", "the peer waits", 2)
     first.unhook("starthasrv", "hang")
     first.wait("Running")
     first.hook("stophasrv", "hang")
     first.send(signal.SIGHUP)
     second.wait("Stopping", of=first)
-    throughout(lambda: second.state() == "Standby", "the peer waits", 2)
+    throughout(lambda: second.state() == "Standby", "the peer waits", 1.5)
     first.unhook("stophasrv", "hang")
     second.wait("Running")
     assert recorder.longest_silence("n1", begun) < 0.8

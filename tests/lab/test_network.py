@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from .cluster import Lab, eventually, throughout
+from .cluster import Lab
+from .waiting import eventually, throughout
 
 pytestmark = pytest.mark.lab
 MakeLab = Callable[..., Lab]

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from . import oldpeer
-from .cluster import Lab, eventually, throughout
+from .cluster import Lab
+from .waiting import eventually, throughout
 from .wire import heartbeat
 
 VECTORS = json.loads((Path(__file__).parents[1] / "data" / "vectors.json").read_text())
@@ -271,8 +272,8 @@ def test_a_hook_blocks_the_daemon(make_lab: MakeLab) -> None:
     second.wait("Running")
     first.unhook("monitorhasrv", "hang")
     first.wait("Running", of=second)
-    # nothing happens: neither ever yields (D9), seen for two rounds
-    throughout(lambda: lab.running() == lab.nodes, "both run", 2.5)
+    # nothing happens: neither ever yields (D9), seen for more than a round
+    throughout(lambda: lab.running() == lab.nodes, "both run", 1.5)
 
 
 @pytest.mark.lab
@@ -316,4 +317,4 @@ def test_short_datagrams_starve_it(make_lab: MakeLab) -> None:
         say(b"short")
     say(heartbeat(b"peer", "Standby"))
     # D16: each short one ends a round's reading, so the peer is not seen for many rounds
-    throughout(lambda: "peer" not in node.states(), "the peer's packet waits", 2.5)
+    throughout(lambda: "peer" not in node.states(), "the peer's packet waits", 1.5)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from .cluster import HAD, HOOKS_DIRECTORY, Lab, eventually, throughout
+from .cluster import HAD, HOOKS_DIRECTORY, Lab
+from .waiting import eventually, throughout
 
 pytestmark = pytest.mark.lab
 MakeLab = Callable[..., Lab]

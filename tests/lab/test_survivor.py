@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from .cluster import Lab, Node, eventually, throughout
+from .cluster import Lab, Node
+from .waiting import eventually, throughout
 
 pytestmark = pytest.mark.lab
 MakeLab = Callable[..., Lab]

@@ -1,4 +1,4 @@
-"""What the tests of the daemon as processes share: real daemons on loopback, no root and no namespaces needed.
+"""What the tests of the daemon as processes share: real daemons on loopback, without root or namespaces.
 
 Each test gets an address, a port and directories of its own.  All that a daemon ever starts is found again by
 a mark in its environment, so a test can say that nothing is left, and nothing is left in any case.
@@ -27,7 +27,7 @@ from had.wire import freeha
 
 HAD = str(Path(sys.executable).parent / "had")
 BROADCAST = "127.255.255.255"
-PATIENCE_S = 40.0
+PATIENCE_S = 20.0
 """A deadline for what ought to take milliseconds, on a machine where others work too."""
 HOOKS = ("starthasrv", "stophasrv", "monitorhasrv", "alerthasrv")
 _SO_TIMESTAMPNS = 35  # in the socket module only since Python 3.14
@@ -38,7 +38,9 @@ hook=${0##*/} top=@TOP@
 echo "$hook begin $$ $*" >>"$top/journal"
 trap 'echo "$hook end $$ 143" >>"$top/journal"; exit 143' TERM
 if [ -e "$top/$hook.do" ]; then . "$top/$hook.do"; fi
+trap '' PIPE # the shell itself speaks when a TERM ends its sleep; the daemon may be dead by then
 while [ -e "$top/$hook.hang" ]; do sleep 0.03; done
+trap - PIPE
 status=0
 case $hook in
 starthasrv) : >"$top/service" ;;
@@ -48,6 +50,18 @@ esac
 if [ -e "$top/$hook.fail" ]; then status=1; fi
 echo "$hook end $$ $status" >>"$top/journal"
 exit $status
+"""
+
+PROBE = """
+import os
+opened = {}
+for number in sorted(map(int, os.listdir("/proc/self/fd"))):
+    try:
+        opened[number] = os.readlink(f"/proc/self/fd/{number}")
+    except OSError:  # the one by which the list was read
+        continue
+said = " ".join(f"{number}={what}" for number, what in opened.items())
+print(f"session {os.getsid(0) == os.getppid()} opened {said}", flush=True)
 """
 
 
@@ -252,7 +266,7 @@ class Daemon:
             "nodes": "1",
             "heartbeat": "100ms",
             "dead": "1s",
-            "startup": "1s",
+            "startup": changed.get("dead", "1s"),
             "hooks__directory": str(self.hooks),
             "hooks__monitor_interval": "1h",
             "places__run": str(self.top / "run"),
@@ -372,6 +386,18 @@ class Daemon:
                 made.append(f"{hook} {rest[0]}" if hook == "alerthasrv" and word == "begin" else hook)
         return made
 
+    def settle(self, alerts: int = 4) -> None:
+        """Wait until so many alerts have been called in all, and every hook that has begun has ended (but for
+        the monitor, which may be ended before it can write that down).
+        """
+        hooks = ("starthasrv", "stophasrv", "alerthasrv")
+
+        def settled() -> bool:
+            begun, ended = self.journal(*hooks), self.journal(*hooks, word="end")
+            return len(self.alerts()) >= alerts and len(begun) == len(ended)
+
+        eventually(settled, f"hooks come to rest: {self.journal()}\n{self.log}")
+
     def moves(self) -> list[str]:
         return self.journal("starthasrv", "stophasrv")
 
@@ -385,6 +411,12 @@ class Daemon:
         temporary.write_text(text)
         temporary.rename(path)
         return path
+
+    def probe(self) -> str:
+        """Return the shell command for a hook that makes it tell what it was given."""
+        path = self.top / "probe.py"
+        path.write_text(PROBE)
+        return f"{sys.executable} {path}\n"
 
     def wait_call(self, hook: str, count: int = 1, word: str = "begin") -> None:
         eventually(
