@@ -139,7 +139,12 @@ class Worker:
         )
         self._state_file = StateFile(self._settings.state_file, self._log)
         self._leftovers: Optional[Leftovers] = None
-        self._do: dict[type[Action], Callable[..., None]] = {
+        self._do = self._doers()
+        self._begin(shared.handover.load(), reaped)
+
+    def _doers(self) -> dict[type[Action], Callable[..., None]]:
+        """Return what does each kind of action."""
+        return {
             Send: self._send,
             RunHook: self._run_hook,
             EndHook: lambda action: self._hooks.end(action.run, now_ns()),
@@ -152,7 +157,6 @@ class Worker:
             DiscardQueued: self._discard,
             Exit: self._exit,
         }
-        self._begin(shared.handover.load(), reaped)
 
     # --- beginning ---
 

@@ -170,7 +170,7 @@ class Listener:
         while not self._over:
             try:
                 data, ancillary, _, _ = self._socket.recvmsg(2048, 64)
-            except TimeoutError:
+            except socket.timeout:  # an OSError of its own until Python 3.10
                 continue
             except OSError:
                 return
