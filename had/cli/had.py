@@ -104,6 +104,7 @@ def _check(settings: DaemonSettings, origins: dict[str, str], problems: list[str
     from had.runtime.links import LinkFatal, Links  # noqa: PLC0415
 
     _tell(describe(settings, origins))
+    problems = problems + _bad_places(settings)
     links = Links(settings.links, selectors.DefaultSelector(), _ignore, _ignore, _ignore)
     try:
         links.plan()
@@ -116,6 +117,29 @@ def _check(settings: DaemonSettings, origins: dict[str, str], problems: list[str
         return _complain(problems)
     _tell("\nNothing stands against starting it.\n")
     return OK
+
+
+def _bad_places(settings: DaemonSettings) -> list[str]:
+    """Return where the daemon could not write, as far as that can be seen without writing."""
+    problems = []
+    for path in (settings.run_directory, settings.record_directory):
+        if os.path.exists(path) and not os.path.isdir(path):
+            problems.append(f"{path}: is not a directory")
+        elif not os.access(_nearest(path), os.W_OK):
+            problems.append(f"{path}: can't be written by this user")
+    for path in (settings.state_file, settings.pid_file):
+        if os.path.isdir(path):
+            problems.append(f"{path}: is a directory")
+        elif not os.access(_nearest(os.path.dirname(path)), os.W_OK):
+            problems.append(f"{path}: can't be written by this user")
+    return problems
+
+
+def _nearest(path: str) -> str:
+    """Return the directory itself, or the nearest one above it that exists."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return path
 
 
 def _ignore(*_: object) -> None:

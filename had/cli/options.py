@@ -18,6 +18,8 @@ from had.config.units import UnfitError, parse_duration_within, parse_name, pars
 
 _SHORT = "a:b:c:A:B:C:l:mn:p:s:M:T:hF:fN:I:"
 _LONG = ["config=", "check", "version", "help"]
+_VERBS = frozenset(("start", "stop", "restart", "reload", "status"))
+"""Words that must not start a daemon, though other words that are no flags are ignored."""
 _OWN_ADDRESS_FLAGS = ("-a", "-b", "-c")
 _BROADCAST_FLAGS = ("-A", "-B", "-C")
 
@@ -42,6 +44,11 @@ def parse(argv: Sequence[str]) -> Options:
     given = {_SAME.get(flag, flag): argument for flag, argument in pairs}
     if not complaints and ("-h" in given or "--version" in given):
         return Options(help="-h" in given, version="--version" in given)
+    complaints += [
+        f"{word!r} is for the initscript; this is the daemon itself, which signals control (see -h)"
+        for word in words
+        if word in _VERBS
+    ]
     warnings = [f"{shown(word)!r} is not a flag; it is ignored" for word in words]
     values: dict[str, object] = {}
     for flag, read in _ARGUMENTS.items():

@@ -82,7 +82,8 @@ KEYS = (
         TOP,
         "cluster",
         "name",
-        "What the cluster is called, for people and hooks.",
+        "What the cluster is called, for people and hooks. It does not keep two clusters apart: "
+        "give each a port of its own.",
         computed="none",
     ),
     Key(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from had.core.actions import Reason
 from had.core.data import Group, GroupWord, Peer
-from had.core.membership import alive_peers, fresh_words, order_key, says
+from had.core.membership import counts, fresh_words, members, order_key, says
 from had.core.states import RUNNING_STATES, Phase, State
 from had.core.turn import Turn, seconds
 
@@ -42,6 +42,8 @@ def hear(turn: Turn, group: Group, peer: Peer, said: GroupWord, before: State | 
         said.beats += 1
         said.counted_ns = turn.now_ns
     announced_ns = turn.now_ns - group.run_since_ns
+    if not counts(turn.settings, peer.name):
+        return None  # a stranger stops nothing
     if before is not None and before not in NOT_IDLE and announced_ns >= WITNESS_BEATS * heartbeat_ns:
         return Reason("newer-start", f"{peer.name} was started after us: the newest start stays")
     return None
@@ -52,7 +54,7 @@ def check(turn: Turn, number: int, group: Group) -> Reason | None:
     settings = turn.settings
     runs_too = {}
     if running_here(group):
-        for peer in alive_peers(turn):
+        for peer in members(turn):
             if says(turn, peer, number) & RUNNING_STATES:
                 runs_too[peer.name] = peer
     for peer in turn.node.peers.values():

@@ -21,6 +21,9 @@ from had.core.turn import InvariantError, Turn, listed, seconds
 ASK_BEATS = 2
 """How many heartbeats an old-format peer has to say STOPPING when it is asked to (M3)."""
 
+COMPLAINED = frozenset(("isolated", "no-quorum", "stranger-runs"))
+"""Why a node does not start that people should be told again and again."""
+
 
 def settle(turn: Turn, group: Group) -> None:
     """Decide until nothing changes; a stalled node decides nothing (P1)."""
@@ -110,7 +113,7 @@ def decide_standby(turn: Turn, group: Group) -> None:
         become(turn, group, Cause.ELECTED, result.reason)
         return
     group.reason = result.reason
-    if result.reason.code in ("isolated", "no-quorum"):
+    if result.reason.code in COMPLAINED:
         turn.complain(Reason(result.reason.code, f"not starting: {result.reason.text}"))
 
 

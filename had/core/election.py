@@ -19,6 +19,7 @@ from had.core.membership import (
     has_quorum,
     is_listening,
     late_for_quorum,
+    members,
     order_key,
     quorum_heard,
     says,
@@ -68,6 +69,8 @@ def verdict(turn: Turn, number: int, group: Group) -> Verdict:
     if busy:
         group.turn_of, group.passed = "", []
         said = listed([f"{peer.name} {_does(turn, peer, number)}" for peer in busy])
+        if not any(counts(turn.settings, peer.name) for peer in busy):
+            return Verdict(False, Reason("stranger-runs", f"{said}, which is not in nodes"))
         return Verdict(False, Reason("peer-runs", said))
     if is_listening(turn):
         return Verdict(False, Reason("listening", "hearing who is there after deafness"))
@@ -126,10 +129,10 @@ def _why_us(turn: Turn, group: Group) -> str:
     """Return the evidence for a start, in one sentence."""
     settings, node = turn.settings, turn.node
     parts = []
-    dead = [peer for peer in node.peers.values() if peer.dead]
+    dead = [peer for peer in node.peers.values() if peer.dead and counts(settings, peer.name)]
     for peer in sorted(dead, key=lambda peer: order_key(peer.name)):
         parts.append(f"{peer.name} silent for {seconds(turn.now_ns - peer.heard_ns)}")
-    alive = sorted((peer.name for peer in alive_peers(turn)), key=order_key)
+    alive = sorted((peer.name for peer in members(turn)), key=order_key)
     if alive:
         parts.append(f"{listed(alive)} heard and not running it")
     if settings.count > 2 and not node.alone:

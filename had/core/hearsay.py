@@ -9,7 +9,7 @@ from had.core import conflict, survivor
 from had.core.actions import Level, Reason
 from had.core.data import Group, Peer
 from had.core.group import become, number_of, stop
-from had.core.membership import alive_peers, busy_peers, says
+from had.core.membership import alive_peers, busy_peers, counts, says
 from had.core.states import RUNNING_STATES, Cause, Phase, State
 from had.core.turn import Turn
 
@@ -23,7 +23,7 @@ def on_heard(turn: Turn, group: Group, peer: Peer, link: int, before: State | No
     said = words[number]
     if said.state in RUNNING_STATES:
         survivor.peer_ran(turn, peer.name)
-    if group.hold is not None:
+    if group.hold is not None and counts(turn.settings, peer.name):
         _hear_on_hold(turn, group, peer, said.state)
     if (
         group.phase is Phase.CLAIMING

@@ -63,13 +63,17 @@ def hear(turn: Turn, event: Heard) -> Peer | None:
         for number, state in enumerate(event.states)
     ]
     peer.words[event.link] = LinkWord(now_ns, groups)
-    node.heard_ns = now_ns
     if counts(turn.settings, name):
+        node.heard_ns = now_ns
         if name not in node.met and len(node.met) < turn.settings.count - 1:
             node.met.append(name)
     else:
         turn.complain(
-            Reason("stranger", f"{name} speaks on our links but is not in nodes: it is shown, not counted"),
+            Reason(
+                "stranger",
+                f"{name} speaks on our links but is not in nodes: it is shown, but does not count; "
+                "another cluster needs a port of its own",
+            ),
             name,
         )
     return peer
@@ -151,6 +155,11 @@ def latest(peer: Peer, group: int) -> State:
     """Return the state that was heard last, for people."""
     words = peer.words[peer.newest].groups
     return words[group].state if group < len(words) else State.UNKNOWN
+
+
+def members(turn: Turn) -> list[Peer]:
+    """Live peers that belong to the configured nodes."""
+    return [peer for peer in alive_peers(turn) if counts(turn.settings, peer.name)]
 
 
 def busy_peers(turn: Turn, group: int) -> list[Peer]:

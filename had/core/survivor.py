@@ -7,7 +7,7 @@ sign that somebody else may have run the group since.
 from __future__ import annotations
 
 from had.core.actions import EraseMark, Level, Reason, WriteMark
-from had.core.membership import alive_peers, counts, is_heard
+from had.core.membership import counts, is_heard, members
 from had.core.settings import Alone
 from had.core.states import STATE_OF, Phase, State
 from had.core.turn import Turn
@@ -21,10 +21,12 @@ def update(turn: Turn) -> None:
     node = turn.node
     surviving = any(group.phase in SURVIVING and group.hold is None for group in node.groups)
     running = any(group.phase in SURVIVING or group.phase is Phase.STARTING for group in node.groups)
-    if surviving and not node.mark and node.isolated_ns is None and not alive_peers(turn):
+    if surviving and not node.mark and node.isolated_ns is None and not members(turn):
         _write(turn)
     elif node.mark:
-        heard = [peer for peer in node.peers.values() if is_heard(turn, peer)]
+        heard = [
+            peer for peer in node.peers.values() if counts(turn.settings, peer.name) and is_heard(turn, peer)
+        ]
         initial = any(STATE_OF[group.phase] is State.INITIAL for group in node.groups)
         enough_ns = 2 * turn.settings.heartbeat_ns
         if running and heard:
@@ -77,6 +79,6 @@ def waives_quorum(turn: Turn) -> bool:
     node, settings = turn.node, turn.settings
     if not node.alone:
         return False
-    if settings.alone is Alone.START and not any(is_heard(turn, peer) for peer in node.peers.values()):
+    if settings.alone is Alone.START and not members(turn):
         return True
     return may_start_alone(turn)

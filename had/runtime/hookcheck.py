@@ -41,6 +41,24 @@ def has_alert_hook(directory: str) -> bool:
     return os.path.lexists(os.path.join(directory, Hook.ALERT.value))
 
 
+def _bad_interpreter(path: str) -> list[str]:
+    """Say what is wrong with a script's first line: it would show only when the hook is needed."""
+    try:
+        with open(path, "rb") as file:
+            first = file.readline(256)
+    except OSError as error:
+        return [f"{path}: {why(error)}"]
+    if not first.startswith(b"#!"):
+        return []
+    if first.endswith(b"\r\n"):
+        return [f"{path}: its lines end in CR LF, so it can't be run; sed -i 's/\\r$//' {path}"]
+    words = first[2:].split()
+    interpreter = os.fsdecode(words[0]) if words else ""
+    if not os.access(interpreter, os.X_OK):
+        return [f"{path}: line 1 names {interpreter!a}, which can't be run"]
+    return []
+
+
 def _check_hook(path: str, hook: Hook) -> list[str]:
     try:
         steps = list(_steps(path))
@@ -57,6 +75,8 @@ def _check_hook(path: str, hook: Hook) -> list[str]:
         problems.append(f"{path}: not a regular file")
     elif not os.access(real, os.X_OK):
         problems.append(f"{path}: not executable; chmod 755 {path}")
+    else:
+        problems += _bad_interpreter(path)
     return problems
 
 

@@ -186,6 +186,11 @@ class Recorder:
         return not self._wishes and self._writing is None
 
     @property
+    def failing(self) -> bool:
+        """Whether the last write failed, and none is under way: waiting does not help."""
+        return self._failure is not None and self._writing is None
+
+    @property
     def next_ns(self) -> Optional[int]:
         """When :meth:`poll` has something to do though no child has ended, or None."""
         if self._early:

@@ -457,7 +457,7 @@ class Worker:
             return False
         if now_ns() >= self._exit_by_ns:
             return True
-        return self._recorder.idle and not self._asked
+        return (self._recorder.idle or self._recorder.failing) and not self._asked
 
     def _close(self) -> None:
         self._links.close()

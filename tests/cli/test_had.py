@@ -121,6 +121,12 @@ def test_check_finds_what_stands_against_it(make: Make) -> None:
     nothing_was_done(daemon)
 
 
+def test_check_finds_places_where_nothing_can_be_written(make: Make) -> None:
+    daemon = make()
+    done = had("--check", "-F", str(daemon.config), "-l", str(daemon.top))
+    assert (done.returncode, done.stderr) == (1, f"had: {daemon.top}: is a directory\n")
+
+
 def test_check_works_beside_a_daemon_that_runs(make: Make) -> None:
     daemon = make()
     daemon.running()

@@ -164,12 +164,18 @@ def test_an_argument_may_look_like_a_flag():
 
 
 def test_words_that_are_no_flags_are_ignored_with_a_warning():
-    options = parse(["start", "-n3", "-", "--", "-m"])
+    options = parse(["begin", "-n3", "-", "--", "-m"])
     assert options.nodes == 3
     assert not options.force_main
     assert options.warnings == tuple(
-        f"{word!r} is not a flag; it is ignored" for word in ("start", "-", "-m")
+        f"{word!r} is not a flag; it is ignored" for word in ("begin", "-", "-m")
     )
+
+
+@pytest.mark.parametrize("word", ["start", "stop", "restart", "reload", "status"])
+def test_the_initscripts_words_do_not_start_a_daemon(word):
+    with pytest.raises(UsageError, match=f"'{word}' is for the initscript"):
+        parse([word])
 
 
 @pytest.mark.parametrize(

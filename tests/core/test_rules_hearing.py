@@ -510,6 +510,27 @@ def test_Q1_a_stranger_that_runs_is_respected():
     assert world.only.state is State.STANDBY
 
 
+def test_Q1_a_stranger_that_runs_is_named_as_the_reason_for_not_starting():
+    world = World("m", names=("m", "z")).says("z", State.ERRORED).says("x", State.RUNNING).run(60)
+    assert world.only.note("stranger-runs").reason.text == "not starting: x is RUNNING, which is not in nodes"
+
+
+def test_Q1_a_stranger_stops_nothing():
+    world = World("m", names=("m", "z")).says("z", State.ERRORED).until("m", State.RUNNING, within=2)
+    world.run(5).says("a", State.STANDBY).run(3).says("a", State.STARTING).run(1).says(
+        "a", State.RUNNING
+    ).run(300)
+    assert world.only.state is State.RUNNING
+
+
+def test_Q1_a_stranger_leaves_the_sole_survivor_its_mark():
+    world = World("m", names=("m", "z")).says("z", State.ERRORED).until("m", State.RUNNING, within=2)
+    world.silent("z").run(200)
+    assert world.only.node.data.mark
+    world.says("a", State.RUNNING).run(20)
+    assert world.only.node.data.mark
+
+
 def test_Q2_a_running_node_without_quorum_goes_on():
     world = World("a", count=3).says("b", State.ERRORED).says("c", State.ERRORED).until("a", State.RUNNING)
     world.silent("b", "c").run(120)

@@ -349,13 +349,17 @@ class Daemon:
         return int(eventually(self.pid_text, f"a pid file; {self.log}"))
 
     def find_worker(self, but: int = 0) -> int:
-        """The guard's child that is no hook, or 0: hooks have a session of their own."""
+        """The guard's child that has a loop, or 0: not a hook, and not the writer of a record that a dead
+        worker has left.
+        """
         guard = status(self.guard)
         if guard is None:
             return 0
         for each in children_of(guard.pid):
             if each.pid != but and each.state != "Z" and each.session == guard.session:
-                return each.pid
+                with contextlib.suppress(OSError):
+                    if "anon_inode:[eventpoll]" in descriptors_of(each.pid).values():
+                        return each.pid
         return 0
 
     def worker(self, but: int = 0) -> int:

@@ -166,3 +166,25 @@ def test_sticky_directory_does_not_help_what_belongs_to_others(hooks):
     os.chown(path, 65534, 65534)
     assert f"{hooks}: may be written by everybody; chmod go-w {hooks}" in check_hooks(str(hooks))
     assert stat.S_IMODE(hooks.stat().st_mode) == 0o1777
+
+
+def test_lines_that_end_in_cr_lf(hooks):
+    path = add(hooks, Hook.STOP)
+    path.write_bytes(b"#!/bin/sh\r\nexit 0\r\n")
+    assert check_hooks(str(hooks)) == [
+        f"{path}: its lines end in CR LF, so it can't be run; sed -i 's/\\r$//' {path}"
+    ]
+
+
+@pytest.mark.parametrize("line", ["#!/bin/no-such-shell -e\n", "#!\n"])
+def test_interpreter_that_is_not_there(hooks, line):
+    path = add(hooks, Hook.MONITOR)
+    path.write_text(line)
+    (problem,) = check_hooks(str(hooks))
+    assert problem.startswith(f"{path}: line 1 names '")
+    assert problem.endswith("which can't be run")
+
+
+def test_a_script_without_an_interpreter_line_is_the_shells(hooks):
+    add(hooks, Hook.START).write_text("exit 0\n")
+    assert check_hooks(str(hooks)) == []
