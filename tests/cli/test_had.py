@@ -187,7 +187,7 @@ def test_complaints_that_nobody_reads_do_no_harm() -> None:
 
 def test_warnings_are_told_and_the_daemon_starts(make: Make) -> None:
     daemon = make()
-    done = daemon.start("start")
+    done = daemon.start("begin")
     assert done.returncode == 0
-    assert done.stderr == "had: 'start' is not a flag; it is ignored\n"
+    assert done.stderr == "had: 'begin' is not a flag; it is ignored\n"
     daemon.wait_state("Running")
