@@ -259,7 +259,9 @@ class Worker:
         overs = self._hooks.poll(moment_ns)
         for over in overs:
             self._hook_over(over, moment_ns)
-        self._events.extend(self._recorder.poll(moment_ns))
+        for answer in self._recorder.poll(moment_ns):
+            self._dirty = True
+            self._step(answer, moment_ns)
         self._watch_leftovers(moment_ns)
         datagrams, self._datagrams = self._datagrams, []
         for link, data, source in datagrams:

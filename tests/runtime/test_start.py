@@ -246,9 +246,11 @@ def test_relative_places_and_another_directory(make: Make) -> None:
 
 
 def test_a_starter_that_is_killed_takes_nobody_along(make: Make) -> None:
-    daemon = make()
-    daemon.prelude = "import had.runtime.worker as w, time\nbegin = w.Worker._begin\n"
-    daemon.prelude += "w.Worker._begin = lambda self, *rest: (time.sleep(0.6), begin(self, *rest))[1]\n"
+    daemon = make(dead="60s")  # so long the guard waits for a worker that is held up
+    go = daemon.top / "go"
+    daemon.prelude = "import had.runtime.worker as w, os, time\nbegin = w.Worker._begin\n"
+    daemon.prelude += f"def late(self, *rest):\n    while not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
+    daemon.prelude += "    begin(self, *rest)\nw.Worker._begin = late\n"
     with subprocess.Popen(
         daemon.words(), env=daemon.environment(), stderr=subprocess.PIPE, start_new_session=True
     ) as starter:
@@ -257,6 +259,7 @@ def test_a_starter_that_is_killed_takes_nobody_along(make: Make) -> None:
         _, error = starter.communicate(timeout=PATIENCE_S)
         assert b"Traceback" not in error
         assert starter.returncode not in (0, 1)
+    go.touch()
     daemon.wait_state("Running")
 
 
@@ -540,67 +543,3 @@ def test_a_disk_that_fills_stops_no_heartbeat_and_no_hook(make: Make, small_disk
         daemon.wait_log("could not be told: ")
     daemon.terminate()
     daemon.wait_gone()
-
-
-# --- in the foreground
-
-
-def test_ctrl_c_in_the_foreground_ends_it_cleanly(make: Make) -> None:
-    daemon = make()
-    process = daemon.run_foreground(start_new_session=True)
-    daemon.wait_state("Running")
-    assert daemon.guard == process.pid
-    assert "starts on alpha" in daemon.log
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole process group
-    assert process.wait(PATIENCE_S) == 0
-    assert daemon.moves() == ["stophasrv", "starthasrv", "stophasrv"]
-    assert not daemon.pid_path.exists()
-    assert "Traceback" not in daemon.log
-    daemon.wait_gone()
-
-
-def test_ctrl_z_in_the_foreground_is_survived(make: Make) -> None:
-    daemon = make(dead="3s")
-    process = daemon.run_foreground(start_new_session=True)
-    daemon.wait_state("Running")
-    worker = daemon.worker()
-    os.killpg(process.pid, signal.SIGSTOP)
-    time.sleep(1.5)  # longer than the guard waits for a worker
-    os.killpg(process.pid, signal.SIGCONT)
-    daemon.send(signal.SIGTERM)
-    assert process.wait(PATIENCE_S) == 0
-    assert "hung" not in daemon.log, f"{worker} was not to blame"
-
-
-def test_the_foreground_tells_why_it_ends(make: Make) -> None:
-    first, second = make(), make()
-    first.running()
-    second.address, second.port = first.address, first.port
-    second.configure()
-    done = second.start("-f")
-    assert done.returncode == 1
-    assert "in use" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not second.pid_path.exists()
-
-
-def test_a_log_that_nobody_reads_does_not_hold_the_daemon_up(make: Make) -> None:
-    # had -f 2>&1 | something that hangs: the pipe fills
-    daemon = make()
-    listener = daemon.listen()
-    reading, writing = os.pipe()
-    daemon.control(
-        "starthasrv.do",
-        "i=0; while [ $i -lt 1500 ]; do echo a line that is long enough to fill it $i; i=$((i+1)); done\n",
-    )
-    daemon.process = subprocess.Popen(
-        daemon.words("-f"), env=daemon.environment(), stdin=subprocess.DEVNULL, stderr=writing
-    )
-    os.close(writing)
-    daemon.wait_state("Running")
-    os.close(reading)  # and then the reader dies
-    daemon.send(signal.SIGHUP)
-    daemon.wait_state("Standby")
-    assert max(listener.gaps()) < 1.0
-    daemon.send(signal.SIGTERM)
-    assert daemon.process.wait(PATIENCE_S) == 0
