@@ -198,8 +198,8 @@ def test_every_variable_is_documented():
 
 def test_every_signal_is_documented():
     text = read(ROOT / "docs" / "signals.md")
-    for signal in WORDS:
-        assert re.search(rf"^## .*\b{signal.name}\b", text, re.MULTILINE), signal.name
+    for number in WORDS:
+        assert re.search(rf"^## .*\b{number.name}\b", text, re.MULTILINE), number.name
 
 
 def test_every_word_of_the_state_file_is_explained():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import resource
@@ -252,7 +253,12 @@ def test_a_starter_that_is_killed_takes_nobody_along(make: Make) -> None:
     daemon.prelude += f"def late(self, *rest):\n    while not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
     daemon.prelude += "    begin(self, *rest)\nw.Worker._begin = late\n"
     with subprocess.Popen(
-        daemon.words(), env=daemon.environment(), stderr=subprocess.PIPE, start_new_session=True
+        daemon.words(),
+        env=daemon.environment(),
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        # Whoever runs the tests in the background has it ignored, and so would the command.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as starter:
         eventually(daemon.pid_text, "a pid file")
         os.killpg(starter.pid, signal.SIGINT)
