@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import resource
@@ -249,7 +248,9 @@ def test_relative_places_and_another_directory(make: Make) -> None:
 def test_a_starter_that_is_killed_takes_nobody_along(make: Make) -> None:
     daemon = make(dead="60s")  # so long the guard waits for a worker that is held up
     go = daemon.top / "go"
-    daemon.prelude = "import had.runtime.worker as w, os, time\nbegin = w.Worker._begin\n"
+    # Who runs the tests in the background has SIGINT ignored, and so would the command.
+    daemon.prelude = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    daemon.prelude += "import had.runtime.worker as w, os, time\nbegin = w.Worker._begin\n"
     daemon.prelude += f"def late(self, *rest):\n    while not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
     daemon.prelude += "    begin(self, *rest)\nw.Worker._begin = late\n"
     with subprocess.Popen(
@@ -257,8 +258,6 @@ def test_a_starter_that_is_killed_takes_nobody_along(make: Make) -> None:
         env=daemon.environment(),
         stderr=subprocess.PIPE,
         start_new_session=True,
-        # Whoever runs the tests in the background has it ignored, and so would the command.
-        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as starter:
         eventually(daemon.pid_text, "a pid file")
         os.killpg(starter.pid, signal.SIGINT)
