@@ -21,7 +21,7 @@ class Signals:
     def __init__(self) -> None:
         self._number = 0
         for number in _SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or in a shell's background
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
                 signal.signal(number, self._note)
 
     def _note(self, number: int, _: object) -> None:

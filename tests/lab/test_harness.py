@@ -111,6 +111,7 @@ def test_a_node_is_a_machine_of_its_own(make_lab: MakeLab) -> None:
     assert not os.path.exists("/run/x")
     boot = node.namespace.run("cat", "/proc/sys/kernel/random/boot_id")
     sleeper = node.namespace.popen(["sleep", "1000"])
+    eventually(lambda: Path(f"/proc/{sleeper.pid}/comm").read_text() == "sleep\n", "it is inside")
     node.power_cut()
     assert sleeper.wait(10) == -signal.SIGKILL
     assert not (node.run_directory / "x").exists()

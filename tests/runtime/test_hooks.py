@@ -27,6 +27,12 @@ def rig(tmp_path):
     rig.close()
 
 
+LIBRARYS_OWN = 1 << 31 | 1 << 32
+"""The C library's own signals 32 and 33: who is started by posix_spawn, as by make, has them ignored, and
+nobody may change that.
+"""
+
+
 def test_success(rig):
     rig.script(Hook.START, "echo up; echo trouble >&2; exit 0\n")
     rig.start()
@@ -133,14 +139,14 @@ def test_D20_surroundings(rig, monkeypatch):
     assert said[2] == "True True"
     assert said[3] == "['SigBlk:', '0000000000000000']"
     # Python itself ignores SIGPIPE and SIGXFSZ.
-    assert int(eval(said[4])[1], 16) & ~(1 << 12 | 1 << 24) == 0
+    assert int(eval(said[4])[1], 16) & ~(1 << 12 | 1 << 24 | LIBRARYS_OWN) == 0
 
 
 def test_sigpipe_is_not_ignored(rig):
     rig.script(Hook.START, "grep SigIgn /proc/self/status\n")
     rig.start()
     rig.over()
-    assert rig.output()[0].split() == ["SigIgn:", "0000000000000000"]
+    assert int(rig.output()[0].split()[1], 16) & ~LIBRARYS_OWN == 0
 
 
 @pytest.mark.parametrize(

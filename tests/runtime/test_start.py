@@ -184,7 +184,8 @@ def test_signals_that_the_starter_ignored_or_blocked_are_heard(make: Make) -> No
     daemon.wait_state("Running")
     text = (daemon.top / "hook-status").read_text()
     for key in ("SigIgn", "SigBlk"):
-        assert re.search(rf"{key}:\s+0+$", text, re.MULTILINE), text
+        # The C library's own signals 32 and 33 are as whoever started us left them.
+        assert re.search(rf"{key}:\s+0{{7}}[01][08]0{{7}}$", text, re.MULTILINE), text
     daemon.send(signal.SIGHUP)
     daemon.wait_state("Standby")
     daemon.send(signal.SIGUSR1)
@@ -213,7 +214,8 @@ def test_hooks_get_a_clean_environment(make: Make) -> None:
     assert opened["1"].startswith("pipe:")
     text = (daemon.top / "signals").read_text()
     for key in ("SigIgn", "SigBlk"):  # SIGPIPE for one must be at its default
-        assert re.search(rf"{key}:\s+0+$", text, re.MULTILINE), text
+        # The C library's own signals 32 and 33 are as whoever started us left them.
+        assert re.search(rf"{key}:\s+0{{7}}[01][08]0{{7}}$", text, re.MULTILINE), text
     assert (daemon.top / "directory").read_text() == "/\n"
     assert (daemon.top / "umask").read_text() == "0022\n"
     lines = (daemon.top / "environment").read_text().splitlines()
