@@ -26,7 +26,7 @@ from had.runtime.channel import Channel, pair
 from had.runtime.clock import now_ns
 from had.runtime.farewell import farewell
 from had.runtime.handover import Snapshot
-from had.runtime.processes import describe_status
+from had.runtime.processes import describe_status, signals_blocked
 from had.runtime.signals import SignalPipe, word_of
 from had.runtime.worker import Shared, Worker, patience_ns
 
@@ -128,18 +128,16 @@ class Guard:
         gc.collect()
         gc.freeze()
         # A signal between the fork and the child's own handlers would be told to both.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            self._worker = os.fork()
-            if self._worker == 0:
-                self._be_worker(ours, theirs)
+            with signals_blocked():
+                self._worker = os.fork()
+                if self._worker == 0:
+                    self._be_worker(ours, theirs)
         except OSError as error:
             ours.close()
             theirs.close()
             self._fork_failed(error)
             return
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
         self._forked_ns = self._seen_ns = now_ns()
         self._channel = ours

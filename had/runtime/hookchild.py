@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from had.runtime import hookfile
 from had.runtime.files import why
-from had.runtime.processes import close_descriptors, look
+from had.runtime.processes import close_descriptors, look, signals_blocked
 
 LATE_NS = 200_000_000
 """A hook whose worker died, and that took longer than this to say that it exists, does not run: the next
@@ -44,15 +44,12 @@ def fork(command: Command) -> int:
     """
     # Blocked, because until its dispositions are reset the child would pass signals on to the worker:
     # it shares the wake-up descriptor.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
+    with signals_blocked():
         worker = os.getpid()
         forked_ns = time.monotonic_ns()
         pid = os.fork()
         if pid == 0:
             _become(command, worker, forked_ns)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return pid
 
 

@@ -5,9 +5,11 @@ A process is known by its number *and* its start time (field 22 of ``/proc/PID/s
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
+from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
 MS = 1_000_000
@@ -69,6 +71,16 @@ def describe_status(status: int) -> str:
     except ValueError:
         name = f"signal {number}"
     return f"killed by {name}{' (core dumped)' if os.WCOREDUMP(status) else ''}"
+
+
+@contextlib.contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Hold all signals back around a fork.  The child never comes back here: its mask is its own business."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def boot_id() -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import os
-import signal
 import zlib
 from typing import NoReturn, Optional, Union
 
@@ -22,7 +21,7 @@ from had.core.actions import Level
 from had.core.events import EpochRecorded, RecordFailed
 from had.runtime.files import make_directory, read_small, remove, replace, sync_directory, why
 from had.runtime.log import Say
-from had.runtime.processes import boot_id, close_descriptors
+from had.runtime.processes import boot_id, close_descriptors, signals_blocked
 
 SECOND = 1_000_000_000
 EPOCH = "epoch"
@@ -300,14 +299,11 @@ def _fork_writer(directory: str, wish: Wish) -> int:
     :raises OSError: no process or memory left.
     """
     # Its signals stay blocked: with the worker's handlers and wake-up descriptor it would pass them on.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
+    with signals_blocked():
         worker = os.getpid()
         pid = os.fork()
         if pid == 0:
             _write_and_end(directory, wish, worker)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return pid
 
 
