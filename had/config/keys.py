@@ -261,7 +261,7 @@ KEYS = (
         PLACES,
         "run",
         "directory",
-        "Directory for what lasts until the machine is booted; the state file moves with it.",
+        "Directory for what lasts until the machine is booted; state file and status file move with it.",
         computed="`/run/had`, with an instance `/run/had-NAME`",
     ),
     Key(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Callable, Optional
 
+from had.config.settings import STATUS
 from had.config.values import Setting
 
 Clash = Callable[[str, Setting, Setting], None]
@@ -27,6 +28,7 @@ class Places:
         directory: the daemon leaves it later.
         """
         run = self._path("run", given["run"], f"/run/had{self._suffix}")
+        self._used[os.path.normpath(os.path.join(run, STATUS))] = ("the status file", given["run"])
         log = given["log"]
         if log.value not in ("syslog", "stderr"):
             self._path("log", log, "")

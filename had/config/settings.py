@@ -7,8 +7,12 @@ changes it.
 from __future__ import annotations
 
 import dataclasses
+import os
 
 from had.core.settings import Settings
+
+STATUS = "status"
+"""Name of the status file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,3 +60,8 @@ class DaemonSettings:
     """The had.conf that was read, or empty."""
     warnings: tuple[str, ...] = ()
     """What is worth telling at every start, such as an ``order`` that the old format can't use."""
+
+    @property
+    def status_file(self) -> str:
+        """What this daemon does and why, for the initscript and for people."""
+        return os.path.join(self.run_directory, STATUS)

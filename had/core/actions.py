@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 
+from had.core.events import Word
 from had.core.states import State
 
 
@@ -37,6 +38,8 @@ class Reason:
 
     code: str
     text: str
+    word: Word | None = None
+    """The person's word that is obeyed or refused by it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +90,8 @@ class Note(Action):
 
     level: Level
     reason: Reason
+    answers: bool = False
+    """It is the answer to a person's word: every word gets exactly one, most of them at once."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 from had.core.actions import Hook, Reason
+from had.core.events import Word
 from had.core.states import Phase, State
 
 
@@ -75,7 +76,11 @@ class Group:
 
     phase: Phase
     since_ns: int
+    """Since when it shows its state."""
     reason: Reason
+    """Why it is in its phase."""
+    verdict: Reason | None = None
+    """STANDBY: why it does not start (E1)."""
     previous: State = State.UNKNOWN
     alerted: State = State.UNKNOWN
 
@@ -141,6 +146,8 @@ class NodeData:
     announced: list[State] = dataclasses.field(default_factory=list)
     """What was last sent."""
     exit_code: int | None = None
+    unanswered: list[Word] = dataclasses.field(default_factory=list)
+    """Words of persons that have not been answered yet."""
 
     initial_ns: int = 0
     """When INITIAL began."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 from had.core import conflict, survivor
 from had.core.actions import EndHook, Hook, Level, Reason
 from had.core.data import Group, Peer
-from had.core.election import verdict
+from had.core.election import still_waiting, verdict
+from had.core.events import Word
 from had.core.group import announce, become, exit_now, leave, number_of, run_hook, start_wanted, stop
 from had.core.hearsay import watch_hold
 from had.core.membership import busy_peers, fresh_words, has_quorum, quorum_heard, says
@@ -43,9 +44,9 @@ def decide_waiting(turn: Turn, group: Group) -> None:
     """Leave INITIAL: go on, go on waiting, or give up (S1, S2, L3)."""
     node, settings = turn.node, turn.settings
     if group.leaving:
-        leave(turn, group, 0, Reason("left", "SIGTERM while waiting; the daemon ends"))
+        leave(turn, group, 0, Reason("left", "SIGTERM while waiting; the daemon ends", Word.LEAVE))
     elif group.take_over:
-        go_on(turn, group, Reason("go-on", "SIGUSR1: not waiting any longer"))
+        go_on(turn, group, Reason("go-on", "SIGUSR1: not waiting any longer", Word.TAKE_OVER))
     elif len(node.met) >= settings.count - 1:
         survivor.erase(turn, "all nodes have been heard")
         all_heard = f"all {settings.count} nodes have been heard" if settings.count > 1 else "the only node"
@@ -83,8 +84,7 @@ def wait_alone(turn: Turn, group: Group) -> None:
         go_on(turn, group, reason)
     else:
         turn.node.waited_out = True
-        text = f"{heard}, {settings.quorum} are needed: still waiting; SIGUSR1 starts the services here"
-        turn.complain(Reason("waiting", text))
+        turn.complain(still_waiting(turn))
 
 
 def go_on(turn: Turn, group: Group, reason: Reason) -> None:
@@ -97,13 +97,13 @@ def decide_probing(turn: Turn, group: Group) -> None:
         if group.hook is not None and not group.ending:
             group.ending = True
             turn.do(EndHook(group.run))
-        leave(turn, group, 0, Reason("left", "SIGTERM while waiting; the daemon ends"))
+        leave(turn, group, 0, Reason("left", "SIGTERM while waiting; the daemon ends", Word.LEAVE))
 
 
 def decide_standby(turn: Turn, group: Group) -> None:
     """Obey a person, or start if it is our turn (E1, M3)."""
     if group.leaving:
-        leave(turn, group, 0, Reason("left", "SIGTERM on STANDBY; the daemon ends"))
+        leave(turn, group, 0, Reason("left", "SIGTERM on STANDBY; the daemon ends", Word.LEAVE))
         return
     if group.take_over:
         obey_take_over(turn, group)
@@ -112,7 +112,7 @@ def decide_standby(turn: Turn, group: Group) -> None:
     if result.start:
         become(turn, group, Cause.ELECTED, result.reason)
         return
-    group.reason = result.reason
+    group.verdict = result.reason
     if result.reason.code in COMPLAINED:
         turn.complain(Reason(result.reason.code, f"not starting: {result.reason.text}"))
 
@@ -123,17 +123,17 @@ def obey_take_over(turn: Turn, group: Group) -> None:
     busy = busy_peers(turn, number)
     young = [peer.name for peer in busy if has_just_started(turn, peer, number)]
     if young:
-        turn.complain(
-            Reason("asking-later", f"SIGUSR1: {listed(young)} has only just started: asked in a moment")
-        )
+        text = f"SIGUSR1: {listed(young)} has only just started: asked in a moment"
+        turn.complain(Reason("asking-later", text, Word.TAKE_OVER))
         return
     group.take_over, group.forced, group.hold = False, True, None
     if busy:
         names = listed([peer.name for peer in busy])
         text = f"SIGUSR1: {names} is asked to stop by our announcement"
-        become(turn, group, Cause.ASK, Reason("asking", text))
+        become(turn, group, Cause.ASK, Reason("asking", text, Word.TAKE_OVER))
     else:
-        become(turn, group, Cause.TAKE_OVER, Reason("forced", "SIGUSR1: started here by a person's word"))
+        text = "SIGUSR1: started here by a person's word"
+        become(turn, group, Cause.TAKE_OVER, Reason("forced", text, Word.TAKE_OVER))
 
 
 def has_just_started(turn: Turn, peer: Peer, number: int) -> bool:
@@ -149,7 +149,8 @@ def decide_asking(turn: Turn, group: Group) -> None:
     """Wait for an old-format peer to stop, but not for ever (M3)."""
     settings, number = turn.settings, number_of(turn, group)
     if group.leaving:
-        leave(turn, group, 0, Reason("left", "SIGTERM before anything was started; the daemon ends"))
+        text = "SIGTERM before anything was started; the daemon ends"
+        leave(turn, group, 0, Reason("left", text, Word.LEAVE))
         return
     busy = busy_peers(turn, number)
     names = listed([peer.name for peer in busy])
@@ -171,7 +172,8 @@ def decide_asking(turn: Turn, group: Group) -> None:
 def decide_claiming(turn: Turn, group: Group) -> None:
     """Run ``starthasrv`` once the claim had time to be heard (E5)."""
     if group.leaving:
-        leave(turn, group, 0, Reason("left", "SIGTERM before anything was started; the daemon ends"))
+        text = "SIGTERM before anything was started; the daemon ends"
+        leave(turn, group, 0, Reason("left", text, Word.LEAVE))
     elif turn.node.isolated_ns is not None and not group.forced:
         text = "our claim is withdrawn: this node is isolated"
         become(turn, group, Cause.WITHDRAWN, Reason("claim-withdrawn", text))
@@ -202,7 +204,8 @@ def stop_if_must(turn: Turn, group: Group) -> None:
     """SIGTERM, another node that runs too, isolation (M7, T, I1)."""
     settings, node = turn.settings, turn.node
     if group.leaving:
-        stop(turn, group, Reason("leaving", "SIGTERM: the services are stopped, then the daemon ends"))
+        text = "SIGTERM: the services are stopped, then the daemon ends"
+        stop(turn, group, Reason("leaving", text, Word.LEAVE))
         return
     both = conflict.check(turn, number_of(turn, group), group)
     if both is not None:
@@ -223,7 +226,7 @@ def decide_errored(turn: Turn, group: Group) -> None:
     """Only a person ends it (E7, promise 3); SIGTERM stops once more before leaving (COMPAT row 16)."""
     if group.leaving:
         text = "SIGTERM: stophasrv runs once more, then the daemon ends"
-        become(turn, group, Cause.STOP_AGAIN, Reason("leaving", text))
+        become(turn, group, Cause.STOP_AGAIN, Reason("leaving", text, Word.LEAVE))
     elif group.take_over:
         obey_take_over(turn, group)
 

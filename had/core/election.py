@@ -52,6 +52,14 @@ def not_ready(turn: Turn, group: Group) -> Reason | None:
     return None
 
 
+def still_waiting(turn: Turn) -> Reason:
+    """Why a node is INITIAL though ``startup`` is over (S2)."""
+    settings = turn.settings
+    heard = f"{quorum_heard(turn)} of {settings.count} nodes heard in {seconds(settings.startup_ns)}"
+    text = f"{heard}, {settings.quorum} are needed: still waiting; SIGUSR1 starts the services here"
+    return Reason("waiting", text)
+
+
 def isolation(turn: Turn) -> str:
     """Say why this node takes itself for the one that is cut off (H4)."""
     if turn.settings.isolation_by_machine:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from had.core.actions import Alert, EndHook, Exit, Hook, Level, Reason, RecordEpoch, RunHook, Send
 from had.core.data import Group
-from had.core.election import not_ready
+from had.core.election import not_ready, still_waiting
 from had.core.membership import alive_peers
 from had.core.settings import MS, SECOND
 from had.core.states import STATE_OF, TRANSITIONS, Cause, Phase, State
@@ -42,7 +42,7 @@ def become(turn: Turn, group: Group, cause: Cause, reason: Reason, level: Level 
     if target is None:
         raise InvariantError(f"{cause.name} is not possible in {group.phase.name}")
     before = state_of(group)
-    group.phase, group.since_ns, group.reason = target, turn.now_ns, reason
+    group.phase, group.reason, group.verdict = target, reason, None
     turn.changed = True
     turn.note(level, reason)
     state = state_of(group)
@@ -50,6 +50,8 @@ def become(turn: Turn, group: Group, cause: Cause, reason: Reason, level: Level 
         group.previous = before
     if target is Phase.GONE:
         return
+    if state is not before:
+        group.since_ns = turn.now_ns
     _enter(turn, group, cause)
     alert(turn, group, state, group.previous)
     announce(turn)
@@ -107,14 +109,18 @@ def alert(turn: Turn, group: Group, state: State, previous: State) -> None:
         turn.do(Alert(state, previous, group.reason, turn.settings.alert_timeout_ns, number_of(turn, group)))
 
 
+def unfit(turn: Turn, group: Group) -> Reason | None:
+    """Why peers can't count on this node though no hook has failed (E3)."""
+    if group.phase is Phase.WAITING and turn.node.waited_out:
+        return still_waiting(turn)
+    if group.phase is Phase.STANDBY:
+        return not_ready(turn, group)
+    return None
+
+
 def announced(turn: Turn, group: Group) -> State:
     """Return what is said of this group: its state, or ERRORED where this node is not ready (E3)."""
-    state = state_of(group)
-    if group.phase is Phase.WAITING and turn.node.waited_out:
-        return State.ERRORED
-    if group.phase is Phase.STANDBY and not_ready(turn, group) is not None:
-        return State.ERRORED
-    return state
+    return state_of(group) if unfit(turn, group) is None else State.ERRORED
 
 
 def announce(turn: Turn) -> None:

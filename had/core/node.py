@@ -39,6 +39,7 @@ from had.core.group import (
     send,
     state_of,
     stop,
+    unfit,
 )
 from had.core.hearsay import on_heard
 from had.core.outcomes import on_hook_over
@@ -69,6 +70,22 @@ class View:
     """Nothing is known yet: INITIAL (COMPAT §7)."""
     nodes: tuple[NodeView, ...]
     """This node and all that were heard, in order."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """What a node tells of itself: the status file."""
+
+    state: State
+    since_ns: int
+    reason: Reason
+    """Why it is in that state."""
+    ready: bool | None
+    """Whether it could run the services; None where that is no question."""
+    unfit: Reason | None
+    """Why not."""
+    ending: bool
+    """The daemon is on its way out."""
 
 
 class Node:
@@ -137,11 +154,7 @@ class Node:
     def view(self, now_ns: int) -> View:
         """Return what the state file shows; our own line is our state, never what came back over a wire."""
         data, settings = self.data, self.settings
-        ours = State.INITIAL
-        if data.groups:
-            group = data.groups[0]
-            # A daemon that has ended leaves behind what it was last.
-            ours = group.previous if group.phase is Phase.GONE else state_of(group)
+        ours = _shown(data.groups[0]) if data.groups else State.INITIAL
         seeding = ours is State.INITIAL
         lines = [NodeView(settings.node, ours, now_ns)]
         for peer in data.peers.values():
@@ -150,10 +163,23 @@ class Node:
         lines.sort(key=lambda line: membership.order_key(line.name))
         return View(seeding, tuple(lines))
 
+    def status(self, now_ns: int) -> Status:
+        """Return what this node tells of itself; only after its first step."""
+        data, group = self.data, self.data.groups[0]
+        why = unfit(Turn(self.settings, data, max(now_ns, data.ran_ns)), group)
+        ready = why is None if group.phase is Phase.STANDBY or why is not None else None
+        ending = group.leaving or data.exit_code is not None
+        return Status(_shown(group), group.since_ns, group.reason, ready, why, ending)
+
     def next_can_take_over(self, now_ns: int) -> bool:
         """Whether a live peer could run the group if this node stopped it (G3)."""
         turn = Turn(self.settings, self.data, now_ns)
         return any(State.STANDBY in membership.says(turn, peer, 0) for peer in membership.alive_peers(turn))
+
+
+def _shown(group: Group) -> State:
+    """Return the state that people see: of a daemon that has ended what it was last."""
+    return group.previous if group.phase is Phase.GONE else state_of(group)
 
 
 def _begin(turn: Turn) -> None:
@@ -220,6 +246,8 @@ def _take_in(turn: Turn, event: Event) -> None:
         for group in node.groups:
             on_hook_over(turn, group, event)
     elif isinstance(event, Command):
+        if event.word not in node.unanswered:
+            node.unanswered.append(event.word)
         for group in node.groups:
             on_word(turn, group, event.word)
     elif isinstance(event, (LinkChanged, MachineCarrier)):

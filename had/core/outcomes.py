@@ -19,9 +19,7 @@ def on_hook_over(turn: Turn, group: Group, event: HookOver) -> None:
         return
     group.hook, group.ending = None, False
     good = event.outcome is Outcome.OK
-    what = f"{hook.value} {event.outcome.value}"
-    if event.outcome is Outcome.FAILED and event.detail:
-        what = f"{hook.value} failed ({event.detail})"
+    what = told(hook, event)
     if group.phase is Phase.PROBING:
         probe_over(turn, group, good)
     elif group.phase is Phase.CLEANING:
@@ -36,6 +34,18 @@ def on_hook_over(turn: Turn, group: Group, event: HookOver) -> None:
         monitor_over(turn, group, good, what)
     elif group.phase is Phase.STOPPING and hook is Hook.STOP:
         stop_over(turn, group, good, what)
+
+
+def told(hook: Hook, event: HookOver) -> str:
+    """Say how a hook ended: "stophasrv failed (exit status 1)"."""
+    if event.outcome is Outcome.FAILED and event.detail:
+        return f"{hook.value} failed ({event.detail})"
+    return f"{hook.value} {event.outcome.value}"
+
+
+def last_stop(good: bool, what: str) -> str:
+    """Say what the last ``stophasrv`` of a daemon leaves behind."""
+    return f"{what}: the services are stopped" if good else f"{what}: the services may still run here"
 
 
 def probe_over(turn: Turn, group: Group, good: bool) -> None:
@@ -62,7 +72,7 @@ def clean_over(turn: Turn, group: Group, good: bool, what: str) -> None:
     if not good and block:
         become(turn, group, Cause.STOP_BLOCKED, Reason("stop-blocked", _blocked(what)), Level.ERROR)
     elif group.leaving and not good:
-        leave(turn, group, 1, Reason("left", f"{what}; the daemon ends"))
+        leave(turn, group, 1, Reason("left", f"{last_stop(good, what)}; the daemon ends"))
     elif good:
         become(turn, group, Cause.CLEANED, Reason("standby", "ready: the services are stopped here"))
     else:
@@ -96,7 +106,7 @@ def stop_over(turn: Turn, group: Group, good: bool, what: str) -> None:
         become(turn, group, Cause.STOP_BLOCKED, Reason("stop-blocked", _blocked(what)), Level.ERROR)
     elif group.leaving:
         code = 0 if good else 1
-        leave(turn, group, code, Reason("left", f"{what}; the daemon ends"))
+        leave(turn, group, code, Reason("left", f"{last_stop(good, what)}; the daemon ends"))
     elif not good:
         text = f"{what}: the services may still run here, and another node may start them"
         become(turn, group, Cause.STOP_FAILED, Reason("stop-failed", text), Level.ERROR)

@@ -45,7 +45,11 @@ class Turn:
         self.actions.append(action)
 
     def note(self, level: Level, reason: Reason) -> None:
-        self.actions.append(Note(level, reason))
+        """Tell people; the first that they are told about a word is its answer."""
+        answers = reason.word in self.node.unanswered
+        if reason.word is not None and answers:
+            self.node.unanswered.remove(reason.word)
+        self.actions.append(Note(level, reason, answers))
 
     def complain(self, reason: Reason, about: str = "") -> None:
         """Tell people, and again every minute as long as this goes on being called."""

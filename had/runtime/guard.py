@@ -27,8 +27,9 @@ from had.runtime.clock import now_ns
 from had.runtime.farewell import farewell
 from had.runtime.handover import Snapshot
 from had.runtime.processes import describe_status, signals_blocked
+from had.runtime.shared import Shared
 from had.runtime.signals import SignalPipe, word_of
-from had.runtime.worker import Shared, Worker, patience_ns
+from had.runtime.worker import Worker, patience_ns
 
 SECOND = 1_000_000_000
 DEATHS = 5
@@ -87,6 +88,7 @@ class Guard:
         self._word = 0
         self._reaped: dict[int, int] = {}
         self._failure = ""
+        """Why the guard ends the daemon, where no worker has."""
         self._pid_file_ns = now_ns() + PID_FILE_NS
         self._exit_code: Optional[int] = None
 
@@ -99,6 +101,9 @@ class Guard:
                 key.data()
             self._reap()
             self._look()
+        before = self._shared.handover.load()
+        if before is not None and self._shared.handover.finished() is None:
+            self._shared.show_end(self._exit_code, self._failure, before.answer)
         self._shared.pid_file.remove()
         self._report.tell(self._exit_code, self._failure)
         return self._exit_code
@@ -199,6 +204,8 @@ class Guard:
             took_ms = (now_ns() - self._died_ns) / 1e6
             self._log(Level.NOTICE, f"worker {self._worker} goes on after {took_ms:.0f} ms")
             self._died_ns = 0
+        if not self._up:
+            self._shared.notify.tell(MAINPID=str(os.getpid()), READY="1")
         self._up = True
         self._report.tell(0, "")
 
@@ -281,7 +288,8 @@ class Guard:
             return
         node = Node(self._shared.settings.core, before.node)
         if node.next_can_take_over(moment_ns):
-            self._log(Level.ERROR, f"{DEATHS} workers died within a minute: another node is to take over")
+            self._failure = f"{DEATHS} workers died within a minute: another node is to take over"
+            self._log(Level.ERROR, self._failure)
             if self._say_farewell(before):
                 self._exit_code = 1
                 return
@@ -296,7 +304,8 @@ class Guard:
         if not any(STATE_OF[group.phase] in _HAS_SERVICES for group in before.node.groups):
             return True
         try:
-            farewell(self._shared, before, self._reaped)
+            left = farewell(self._shared, before, self._reaped)
+            self._failure = f"{DEATHS} workers died within a minute; {left}"
         except Exception as error:  # a bug here must not leave the services up with nobody to look after them
             self._tell_bug(error)
             return False
@@ -307,6 +316,7 @@ class Guard:
     def _look(self) -> None:
         """Fork when it is time; kill a worker that hangs (G2); look after the pid file."""
         moment_ns = now_ns()
+        self._shared.notify.retry()
         slept_ns, self._seen_ns = moment_ns - self._seen_ns, moment_ns
         if self._again_ns is not None:
             # Nobody reads what services print meanwhile; they must not stand still for it.

@@ -20,6 +20,7 @@ from had.core.data import NodeData
 from had.runtime.alerts import AlertData
 from had.runtime.hooks import RunnerData
 from had.runtime.record import RecorderData
+from had.runtime.statusfile import Answer
 
 _HEAD = struct.Struct("=qq")
 """The tick in nanoseconds; 1 + the exit code, or 0."""
@@ -42,6 +43,8 @@ class Snapshot:
     """Hooks that the core asked for and that are not over."""
     obeyed: int
     """The number of the guard's last word that has been obeyed."""
+    answer: Optional[Answer] = None
+    """What was last said to a person's signal."""
 
 
 class Handover:

@@ -70,6 +70,10 @@ class Target:
         """Return one line on why this target cannot be used, asked before the start; None if it can."""
         return None
 
+    def warning(self) -> Optional[str]:
+        """Return one line on what is not as it should be with it now; None if all is well."""
+        return None
+
     def fileno(self) -> Optional[int]:
         """Return the descriptor to keep while detaching, if there is one."""
         return None
@@ -115,6 +119,15 @@ class Syslog(Target):
             return None if self._to_console(body) else why(error)
         return None
 
+    def warning(self) -> Optional[str]:
+        try:
+            with _log_socket() as probe:
+                probe.connect(self._path)
+        except OSError as error:
+            there = "the log goes to the console" if self._has_console() else "the log is lost"
+            return f"there is no syslogd ({self._path}: {why(error)}): {there} until there is one"
+        return None
+
     def _send(self, packet: bytes) -> None:
         if self._socket is not None:
             try:
@@ -124,15 +137,23 @@ class Syslog(Target):
                 raise
             except OSError:  # syslogd was restarted: once more on a new socket
                 self.close()
-        fresh = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-        self._socket = fresh
+        fresh = self._socket = _log_socket()
         fresh.connect(self._path)
         fresh.send(packet)
 
-    def _to_console(self, body: bytes) -> bool:
-        flags = os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
+    def _has_console(self) -> bool:
         try:
-            console = os.open(self._console, flags)
+            os.close(self._open_console())
+        except OSError:
+            return False
+        return True
+
+    def _open_console(self) -> int:
+        return os.open(self._console, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def _to_console(self, body: bytes) -> bool:
+        try:
+            console = self._open_console()
         except OSError:
             return False
         try:
@@ -150,6 +171,10 @@ class Syslog(Target):
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+def _log_socket() -> socket.socket:
+    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
 
 
 class LogFile(Target):
@@ -218,8 +243,11 @@ class Stderr(Target):
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
 
+    def _head(self, level: Level) -> str:
+        return f"{stamp(self._wall())} {level.name.lower()}: "
+
     def write(self, level: Level, text: str) -> Optional[str]:
-        line = _cut(f"{stamp(self._wall())} {level.name.lower()}: {text}") + b"\n"
+        line = _cut(self._head(level) + text) + b"\n"
         try:
             # O_NONBLOCK would be set for everybody who shares the terminal, so ask instead.
             if not self._poll.poll(0):
@@ -233,6 +261,23 @@ class Stderr(Target):
         return self._descriptor
 
 
+class Journal(Stderr):
+    """Standard error, where systemd's journal reads it: that has the time of a line, and takes its priority
+    from the number in front.
+    """
+
+    def _head(self, level: Level) -> str:
+        return f"<{int(level)}>"
+
+
+def is_journal(stream: str, descriptor: int = 2) -> bool:
+    """Whether a descriptor is the stream that JOURNAL_STREAM (``device:inode``) says is the journal's: the
+    variable is inherited even where standard error was led elsewhere since.
+    """
+    found = os.fstat(descriptor)
+    return stream == f"{found.st_dev}:{found.st_ino}"
+
+
 def _cut(text: str) -> bytes:
     data = printable(text).encode("utf-8", "backslashreplace")
     if len(data) <= MAX_LINE:
@@ -243,7 +288,7 @@ def _cut(text: str) -> bytes:
 def open_target(where: str, instance: str = "") -> Target:
     """Make the target for ``log =``: ``syslog``, ``stderr``, or the absolute path of a file."""
     if where == "stderr":
-        return Stderr()
+        return Journal() if is_journal(os.environ.get("JOURNAL_STREAM", "")) else Stderr()
     if where == "syslog":
         return Syslog(f"had-{instance}" if instance else "had")
     return LogFile(where)

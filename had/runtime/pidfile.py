@@ -25,6 +25,11 @@ class PidFileError(Exception):
 class AlreadyRunningError(PidFileError):
     """Another daemon holds the lock."""
 
+    def __init__(self, text: str, number: Optional[int]) -> None:
+        super().__init__(text)
+        self.number = number
+        """The process that the file names; it may have died, and its worker hold the lock."""
+
 
 class PidFile:
     """A locked pid file.  Kept open as long as the daemon lives; :meth:`fileno` is for detaching."""
@@ -70,7 +75,7 @@ class PidFile:
         except BlockingIOError:
             os.close(file)
             who = f"as process {number}" if number else "(its number is not written yet)"
-            raise AlreadyRunningError(f"had runs already {who}: {self.path} is locked") from None
+            raise AlreadyRunningError(f"had runs already {who}: {self.path} is locked", number) from None
         except OSError:
             os.close(file)
             raise

@@ -1,7 +1,8 @@
 """The durable record: the highest epoch (rules E5, E6) and the sole survivor's mark (rules L).
 
 Two small text files, each with a version and a checksum.  Whatever is wrong with them means "no
-privileges" and a complaint, never a crash.
+privileges" and a complaint, never a crash.  What the bytes mean is in :func:`encode` and
+:func:`understand`, which touch no file; the simulator keeps them on a disk of its own.
 
 Writing is done by a child process that lives as long as one write: an fsync may take seconds on a busy
 disk and for ever on a broken one, and no heartbeat may wait for it.  Who may write when is settled by a
@@ -56,6 +57,24 @@ class _UnusableError(Exception):
 
 def load(directory: str) -> Record:
     """Read the record.  Never raises; what can't be believed is in the complaints."""
+    epoch_file = _read(os.path.join(directory, EPOCH))
+    return understand(directory, epoch_file, _read(os.path.join(directory, MARK)), boot_id())
+
+
+def _read(path: str) -> Union[bytes, OSError]:
+    try:
+        return read_small(path)
+    except OSError as error:
+        return error
+
+
+def understand(
+    directory: str, epoch_file: Union[bytes, OSError], mark_file: Union[bytes, OSError], boot: str
+) -> Record:
+    """Say what is known by the two files, or by why they could not be read.
+
+    ``boot`` is the name of this boot of the machine, empty if it is not known.
+    """
     complaints: list[str] = []
     epoch_path = os.path.join(directory, EPOCH)
     mark_path = os.path.join(directory, MARK)
@@ -63,15 +82,15 @@ def load(directory: str) -> Record:
     mark_epoch: Optional[int] = None
     same_boot = False
     try:
-        epoch = _number(_parse(read_small(epoch_path), ("epoch",))["epoch"])
+        epoch = _number(_parse(_bytes(epoch_file), ("epoch",))["epoch"])
     except FileNotFoundError:
         complaints.append(f"{epoch_path}: there is no record yet; no privileges")
     except (OSError, _UnusableError) as error:
         complaints.append(f"{epoch_path}: {_text(error)}; no privileges")
     try:
-        said = _parse(read_small(mark_path), ("epoch", "boot"))
+        said = _parse(_bytes(mark_file), ("epoch", "boot"))
         mark_epoch = _number(said["epoch"])
-        same_boot = bool(said["boot"]) and said["boot"] == boot_id()
+        same_boot = bool(said["boot"]) and said["boot"] == boot
     except FileNotFoundError:
         pass
     except (OSError, _UnusableError) as error:
@@ -86,7 +105,17 @@ def load(directory: str) -> Record:
     return Record(epoch or 0, mark_epoch, same_boot, tuple(complaints))
 
 
-def _format(pairs: dict[str, str]) -> bytes:
+def _bytes(found: Union[bytes, OSError]) -> bytes:
+    if isinstance(found, OSError):
+        raise found
+    return found
+
+
+def encode(wish: Wish, boot: str) -> bytes:
+    """Return what is to stand in the file of a wish that has an epoch."""
+    pairs = {"epoch": str(wish.epoch)}
+    if wish.file == MARK:
+        pairs["boot"] = boot
     text = _TITLE + "\n" + "".join(f"{key} {value}\n" for key, value in pairs.items())
     data = text.encode("ascii")
     return data + f"checksum {zlib.crc32(data):08x}\n".encode("ascii")
@@ -221,7 +250,7 @@ class Recorder:
             return
         self._recorded.pop(wish.file, None)  # what stands there is not known until this write is over
         try:
-            self._child = _fork_writer(self._directory, wish)
+            self._start_writer(wish)
         except OSError as error:
             self._failed(wish, f"there is no process to write it: {why(error)}", now_ns, events)
             return
@@ -230,11 +259,8 @@ class Recorder:
         self._told_slow = False
 
     def _look(self, wish: Wish, now_ns: int, events: list[Answer]) -> None:
-        try:
-            pid, status = os.waitpid(self._child, os.WNOHANG)
-        except ChildProcessError:
-            pid, status = self._child, _UNKNOWN << 8
-        if pid == 0:
+        status = self._writer_status()
+        if status is None:
             if now_ns - self._started_ns >= _SLOW_NS and not self._told_slow:
                 self._told_slow = True
                 self._complain(f"the disk has not answered for {_SLOW_NS // SECOND} s; waiting", wish, events)
@@ -245,6 +271,21 @@ class Recorder:
             self._done(wish, events)
         else:
             self._failed(wish, _explain(status), now_ns, events)
+
+    def _start_writer(self, wish: Wish) -> None:
+        """Begin a write beside the worker.
+
+        :raises OSError: no process or memory left.
+        """
+        self._child = _fork_writer(self._directory, wish)
+
+    def _writer_status(self) -> Optional[int]:
+        """Return how the write ended, as waitpid gives it, or None while it goes on."""
+        try:
+            pid, status = os.waitpid(self._child, os.WNOHANG)
+        except ChildProcessError:
+            return _UNKNOWN << 8
+        return None if pid == 0 else status
 
     def _done(self, wish: Wish, events: list[Answer]) -> None:
         self._unanswered.discard(wish.file)
@@ -336,10 +377,7 @@ def _write(directory: str, wish: Wish, worker: int) -> int:
         remove(path)
         sync_directory(directory)
         return 0
-    pairs = {"epoch": str(wish.epoch)}
-    if wish.file == MARK:
-        pairs["boot"] = boot_id()
-    replace(path, _format(pairs), durable=True)
+    replace(path, encode(wish, boot_id()), durable=True)
     return 0
 
 

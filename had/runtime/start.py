@@ -10,18 +10,23 @@ import contextlib
 import os
 import signal
 import sys
-from typing import NoReturn
+import time
+from typing import NoReturn, Optional
 
 from had.config.settings import DaemonSettings
 from had.core.actions import Level
 from had.runtime.files import why
 from had.runtime.guard import Guard, Report
 from had.runtime.log import Log, open_target
-from had.runtime.pidfile import PidFile, PidFileError
-from had.runtime.worker import Shared
+from had.runtime.notify import Notify, take_address
+from had.runtime.pidfile import AlreadyRunningError, PidFile, PidFileError
+from had.runtime.shared import Shared
 
 INTERRUPTED = 128 + signal.SIGINT
 """Exit code, as a shell's, of a command that was interrupted while it waited for its daemon."""
+TRIES = 50
+TRY_S = 0.1
+"""A worker whose guard has died is given five seconds to write its number into the pid file."""
 
 
 class StartError(Exception):
@@ -36,16 +41,20 @@ def start(settings: DaemonSettings, *, foreground: bool, version: str) -> int:
     if settings.log == "stderr" and not foreground:
         text = "log = stderr: the daemon detaches and has no standard error then; "
         raise StartError(text + "run it with -f, or log to syslog or a file")
+    address = take_address(os.environ)
     log = Log(open_target("stderr" if foreground else settings.log, settings.instance))
     problem = log.target.problem()
     if problem is not None:
         raise StartError(problem)
+    notify = Notify(address, log)
     try:
-        pid_file = PidFile(settings.pid_file)
+        pid_file = _take_pid_file(settings.pid_file, notify, log)
     except PidFileError as error:
         raise StartError(str(error)) from error
+    if pid_file is None:
+        return 0
     if foreground:
-        return _guard(settings, log, pid_file, version, Report())
+        return _guard(settings, log, pid_file, notify, version, Report())
     try:
         reading, writing = os.pipe()
         child = os.fork()
@@ -54,14 +63,49 @@ def start(settings: DaemonSettings, *, foreground: bool, version: str) -> int:
         raise StartError(_no_process(error)) from error
     if child == 0:
         os.close(reading)
-        _detached(settings, log, pid_file, version, writing)
+        _detached(settings, log, pid_file, notify, version, writing)
     os.close(writing)
     pid_file.close()
-    return _wait_for_report(reading)
+    return _wait_for_report(reading, log.target.warning())
 
 
-def _wait_for_report(reading: int) -> int:
-    """Wait until the daemon is up, or has failed; pass on what it says."""
+def _take_pid_file(path: str, notify: Notify, log: Log) -> Optional[PidFile]:
+    """Take the pid file; None if systemd has lost sight of a daemon that lives, and knows it again now.
+
+    Where the guard is killed its worker goes on alone and says MAINPID=, but systemd may hear of the death
+    first.  Then it takes the whole daemon for dead, and starts another: this one.
+
+    :raises PidFileError:
+    """
+    for _ in range(TRIES):
+        try:
+            return PidFile(path)
+        except AlreadyRunningError as error:
+            unit = _control_groups(error.number)
+            if not notify.is_wanted or (unit and unit != _control_groups(os.getpid())):
+                raise
+            if unit:
+                text = (
+                    f"process {error.number} goes on alone, its guard has died; restart had when it suits you"
+                )
+                log(Level.WARNING, text)
+                notify.tell(MAINPID=str(error.number), STATUS=text, READY="1")
+                return None
+        time.sleep(TRY_S)
+    return PidFile(path)
+
+
+def _control_groups(pid: Optional[int]) -> str:
+    """Return the control groups of a process, by which systemd knows whose it is; empty if it has ended."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="ascii", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _wait_for_report(reading: int, warning: Optional[str]) -> int:
+    """Wait until the daemon is up, or has failed; pass on what it says, and a warning if it is up."""
     try:
         with os.fdopen(reading, "rb") as pipe:
             code, _, text = pipe.read().decode("utf-8", "replace").partition(" ")
@@ -73,10 +117,14 @@ def _wait_for_report(reading: int) -> int:
         return 1
     if text:
         sys.stderr.write(f"had: {text}\n")
+    elif warning is not None and code == "0":
+        sys.stderr.write(f"had: {warning}\n")
     return int(code)
 
 
-def _detached(settings: DaemonSettings, log: Log, pid_file: PidFile, version: str, writing: int) -> NoReturn:
+def _detached(
+    settings: DaemonSettings, log: Log, pid_file: PidFile, notify: Notify, version: str, writing: int
+) -> NoReturn:
     """Become the daemon."""
     code = 1
     report = Report(writing)
@@ -86,7 +134,7 @@ def _detached(settings: DaemonSettings, log: Log, pid_file: PidFile, version: st
         except OSError as error:
             _fail(log, pid_file, report, _no_process(error))
         else:
-            code = _guard(settings, log, pid_file, version, report)
+            code = _guard(settings, log, pid_file, notify, version, report)
     except Exception as error:  # a bug: nobody else would hear of it
         log(Level.ERROR, f"the daemon ends by a bug, please report it: {type(error).__name__}: {error}")
         report.tell(1, f"{type(error).__name__}: {error}")
@@ -139,7 +187,9 @@ def _fail(log: Log, pid_file: PidFile, report: Report, text: str) -> int:
     return 1
 
 
-def _guard(settings: DaemonSettings, log: Log, pid_file: PidFile, version: str, report: Report) -> int:
+def _guard(
+    settings: DaemonSettings, log: Log, pid_file: PidFile, notify: Notify, version: str, report: Report
+) -> int:
     """Be the guard."""
     _name_process()
     log(Level.NOTICE, f"had {version} starts on {settings.core.node} (process {os.getpid()})")
@@ -149,7 +199,7 @@ def _guard(settings: DaemonSettings, log: Log, pid_file: PidFile, version: str, 
         log(Level.WARNING, warning)
     try:
         pid_file.write(os.getpid())
-        guard = Guard(Shared(settings, log, pid_file), report)
+        guard = Guard(Shared(settings, log, pid_file, notify), report)
     except PidFileError as error:
         return _fail(log, pid_file, report, str(error))
     except OSError as error:

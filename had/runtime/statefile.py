@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from collections.abc import Iterable
-from typing import Optional
 
-from had.core.actions import Level
 from had.core.states import State
-from had.runtime.files import make_directory, remove, replace, temporary_of, why
 from had.runtime.log import MONTHS, Say
+from had.runtime.shownfile import ShownFile
 
 WAITING = "Waiting for quorum of nodes to come online\n"
 SPELLINGS = {
@@ -39,47 +35,16 @@ def lines(entries: Iterable[tuple[str, State, float]]) -> str:
     return "".join(f"{name} [{SPELLINGS[state]}] {ctime(wall)}\n" for name, state, wall in entries)
 
 
-class StateFile:
-    """Writes the file.  Readers see the old text or the new one, never a part; a failure is told once
-    and never stops anything.
-    """
+class StateFile(ShownFile):
+    """Writes the file."""
 
     def __init__(self, path: str, say: Say) -> None:
-        self._path = path
-        self._say = say
-        self._failure: Optional[str] = None
-
-    @property
-    def failure(self) -> Optional[str]:
-        """Why the last write failed, or None."""
-        return self._failure and f"{self._path}: {self._failure}"
+        super().__init__(path, "state file", say)
 
     def write_waiting(self) -> bool:
         """Write the text that stands there while nodes are waited for."""
-        return self._write(WAITING)
+        return self.show(WAITING)
 
     def write(self, entries: Iterable[tuple[str, State, float]]) -> bool:
         """Write one line a node; returns whether it could be done."""
-        return self._write(lines(entries))
-
-    def _write(self, text: str) -> bool:
-        try:
-            try:
-                replace(self._path, text.encode("ascii"))
-            except FileNotFoundError:  # the directory is not there, or not any more
-                make_directory(os.path.dirname(self._path))
-                replace(self._path, text.encode("ascii"))
-        except OSError as error:
-            if self._failure != why(error):
-                self._failure = why(error)
-                self._say(Level.ERROR, f"{self._path}: the state file cannot be written: {self._failure}")
-            return False
-        if self._failure is not None:
-            self._failure = None
-            self._say(Level.NOTICE, f"{self._path}: the state file can be written again")
-        return True
-
-    def close(self) -> None:
-        """Remove what an interrupted write may have left; the file itself stays, as the old one's did."""
-        with contextlib.suppress(OSError):
-            remove(temporary_of(self._path))
+        return self.show(lines(entries))

@@ -53,16 +53,17 @@ from had.runtime import record
 from had.runtime.alerts import AlertQueue
 from had.runtime.channel import Channel
 from had.runtime.clock import now_ns
-from had.runtime.handover import Handover, Snapshot
+from had.runtime.handover import Snapshot
 from had.runtime.hookcheck import has_alert_hook
 from had.runtime.hooks import HookRunner
 from had.runtime.leftovers import Leftovers
 from had.runtime.links import LinkFatal, Links
-from had.runtime.log import Log
-from had.runtime.output import OutputPipes, OutputReader
-from had.runtime.pidfile import PidFile, PidFileError
+from had.runtime.output import OutputReader
+from had.runtime.pidfile import PidFileError
+from had.runtime.shared import Shared
 from had.runtime.signals import SignalPipe, word_of
 from had.runtime.statefile import StateFile
+from had.runtime.statusfile import Answer
 from had.wire import freeha
 
 SECOND = 1_000_000_000
@@ -76,17 +77,6 @@ PID_FILE_NS = 60 * SECOND
 def patience_ns(settings: DaemonSettings) -> int:
     """How long the guard waits for a tick: a third of the dead time, at least one second (G2)."""
     return max(SECOND, settings.core.dead_ns // 3)
-
-
-class Shared:
-    """What the guard makes once and every worker inherits."""
-
-    def __init__(self, settings: DaemonSettings, log: Log, pid_file: PidFile) -> None:
-        self.settings = settings
-        self.log = log
-        self.pid_file = pid_file
-        self.pipes = OutputPipes()
-        self.handover = Handover()
 
 
 class Worker:
@@ -108,6 +98,7 @@ class Worker:
         self._told_down: set[int] = set()
         """Links that were told to be down while they were opened."""
         self._asked: dict[int, RunHook] = {}
+        self._answer: Optional[Answer] = None
         self._dirty = True
         """Something changed that the next worker must know before anything else is done."""
         self._heard = False
@@ -149,7 +140,7 @@ class Worker:
             RunHook: self._run_hook,
             EndHook: lambda action: self._hooks.end(action.run, now_ns()),
             Alert: lambda action: self._alerts.add(action, now_ns()),
-            Note: lambda action: self._log(action.level, action.reason.text),
+            Note: self._note,
             Publish: self._publish,
             RecordEpoch: lambda action: self._recorder.record_epoch(action.epoch, now_ns()),
             WriteMark: lambda action: self._recorder.write_mark(action.epoch, now_ns()),
@@ -187,6 +178,7 @@ class Worker:
         self._alerts.resume(before.alerts, moment_ns)
         self._recorder.resume(before.recorder, moment_ns)
         self._obeyed = self._told = before.obeyed
+        self._answer = before.answer
         for action in before.asked:
             self._asked[action.run] = action
             if not self._hooks.knows(action.run):
@@ -312,6 +304,7 @@ class Worker:
         for action in actions:
             if not isinstance(action, (RunHook, EndHook)):
                 self._do[type(action)](action)
+        self._shared.show(self._node.status(moment_ns), self._answer, moment_ns)
         if hooks:
             self._asked.update({action.run: action for action in hooks if isinstance(action, RunHook)})
             self._save()
@@ -330,6 +323,7 @@ class Worker:
                 self._recorder.dump(),
                 tuple(self._asked.values()),
                 self._obeyed,
+                self._answer,
             )
         )
 
@@ -394,6 +388,7 @@ class Worker:
             message = self._channel.take()
         if self._channel.closed and not self._orphan:
             self._orphan = True
+            self._shared.notify.tell(MAINPID=str(os.getpid()))  # first: systemd may hear of the death now
             self._selector.unregister(self._channel.fileno())
             text = "the guard has died: the worker goes on alone and takes the signals itself"
             self._log(Level.ERROR, f"{text} (process {os.getpid()}); restart had when it suits you")
@@ -419,6 +414,11 @@ class Worker:
 
     def _send(self, action: Send) -> None:
         self._links.send(freeha.encode(self._settings.core.node, action.states[0]), now_ns())
+
+    def _note(self, action: Note) -> None:
+        self._log(action.level, action.reason.text)
+        if action.answers:
+            self._answer = Answer(action.reason.text, now_ns())
 
     def _run_hook(self, action: RunHook) -> None:
         level = Level.DEBUG if action.hook is Hook.MONITOR else Level.INFO
@@ -464,6 +464,9 @@ class Worker:
     def _close(self) -> None:
         self._links.close()
         self._state_file.close()
+        # Before the pid file goes: who waits for that reads this next.
+        reason = self._node.status(now_ns()).reason.text
+        self._shared.show_end(self._exit_code or 0, reason, self._answer)
         self._shared.handover.finish(self._exit_code or 0)
         if self._orphan:
             self._shared.pid_file.remove()

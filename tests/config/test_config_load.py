@@ -628,6 +628,16 @@ def test_relative_paths_in_a_directory_that_is_gone(tmp_path, monkeypatch):
         ("[places]\nstate = /tmp/x\npid = /tmp/x", [], "3: pid and state are both /tmp/x"),
         ("[places]\nlog = /tmp/x\npid = /tmp/../tmp/x", [], "3: pid and log are both /tmp/../tmp/x"),
         ("[places]\nstate = /run/had", [], "2: state and run are both /run/had"),
+        (
+            "[places]\nrun = /tmp/x\nstate = /tmp/x/status",
+            [],
+            "3: state and the status file are both /tmp/x/status",
+        ),
+        (
+            "[places]\nlog = /tmp/x",
+            ["-l", "/run/had/status"],
+            "-: state and the status file are both /run/had/status",
+        ),
         ("[hooks]\ndirectory = /a\n[places]\npid = /a", [], "4: pid and hooks are both /a"),
         ("[places]\nlog = /tmp/x", ["-l", "/tmp/x"], "2: state and log are both /tmp/x"),
         ("nodes = 2", ["-l", "/run/had.pid"], "-: pid and state are both /run/had.pid"),

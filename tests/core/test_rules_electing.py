@@ -83,7 +83,7 @@ def test_E1_who_ran_a_moment_ago_and_is_initial_again_is_waited_for_a_dead_time(
     """Its daemon was killed and started again; the services may have lived on."""
     world = standby("m", "z").says("z", state).says("z", State.INITIAL).run(4.9)
     assert world.only.state is State.STANDBY
-    assert "z" in world.only.group.reason.text
+    assert "z" in world.only.group.verdict.text
     world.run(0.2)
     assert world.only.state is State.STARTING or world.only.state is State.RUNNING
 
@@ -113,7 +113,7 @@ def test_E1_not_while_held():
     world = running()
     world.hup().says("b", State.ERRORED).run(100)
     assert world.only.phase is Phase.STANDBY
-    assert world.only.group.reason.code == "hold"
+    assert world.only.group.verdict.code == "hold"
 
 
 def test_E1_the_reason_has_the_evidence():

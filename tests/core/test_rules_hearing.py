@@ -109,7 +109,7 @@ def test_H3_peers_dead_before_stay_dead_but_a_claim_waits_a_dead_time():
     assert world.only.data.peers["b"].dead
     world.link("a", True).run(4.5)
     assert world.only.state is State.STANDBY
-    assert world.only.group.reason.code in ("listening", "peer-runs")
+    assert world.only.group.verdict.code in ("listening", "peer-runs")
     world.run(1)
     assert world.only.state is not State.STANDBY
 
@@ -120,7 +120,7 @@ def test_H3_listening_ends_when_all_have_been_heard():
     world.hup().run(2).link("a", False)
     world.run(10).usr2().link("a", True)
     world.run(0.2)
-    assert world.only.group.reason.code == "listening"
+    assert world.only.group.verdict.code == "listening"
     world.run(1.5)
     assert world.only.state is State.RUNNING
 
@@ -481,7 +481,7 @@ def test_Q1_only_nodes_heard_within_the_dead_time_count():
     world.hear("b", State.STANDBY).hear("c", State.STANDBY).run(30)
     assert world.only.phase is Phase.STANDBY
     assert world.only.said is State.ERRORED
-    assert world.only.group.reason.code == "no-quorum"
+    assert world.only.group.verdict.code == "no-quorum"
 
 
 def test_Q1_unknown_nodes_do_not_count():

@@ -101,7 +101,7 @@ def test_S2_start_asks_for_no_quorum_until_a_peer_is_heard():
     world.only.switch_on()
     world.run(21).hear("b", State.ERRORED).run(4)
     assert world.only.phase is Phase.STANDBY
-    assert world.only.group.reason.code == "no-quorum"
+    assert world.only.group.verdict.code == "no-quorum"
 
 
 def test_S2_of_two_one_is_no_quorum():
@@ -417,7 +417,7 @@ def test_L3_is_looked_at_again_before_the_claim():
     assert world.only.phase is Phase.CLEANING
     world.says("b", State.STANDBY).run(10)
     assert world.only.phase is Phase.STANDBY
-    assert world.only.group.reason.code == "no-quorum"
+    assert world.only.group.verdict.code == "no-quorum"
 
 
 def test_L3_a_peer_that_runs_stops_it():

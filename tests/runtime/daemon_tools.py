@@ -239,10 +239,13 @@ class Daemon:
         self.log_path = top / "log"
         self.pid_path = top / "pid"
         self.state_path = top / "run" / "state"
+        self.status_path = top / "run" / "status"
         self.journal_path = top / "journal"
         self.config = top / "had.conf"
         self.process: Optional[subprocess.Popen[bytes]] = None
         self._closing: list[Callable[[], None]] = []
+        self.variables: dict[str, str] = {}
+        """What is added to the environment of the starting command."""
         self.prelude = ""
         """Python that the daemon runs before anything else: to make a rare moment certain."""
         self.hooks.mkdir(mode=0o755, exist_ok=True)
@@ -286,7 +289,7 @@ class Daemon:
 
     def environment(self) -> dict[str, str]:
         key, _, value = self.mark.partition("=")
-        return {**os.environ, key: value}
+        return {**os.environ, key: value, **self.variables}
 
     def words(self, *flags: str) -> list[str]:
         """The command line."""
@@ -374,6 +377,24 @@ class Daemon:
 
     def wait_state(self, *states: str) -> None:
         eventually(lambda: self.state() in states, f"{states}; {self.state()}\n{self.log}")
+
+    def shown(self) -> dict[str, str]:
+        """What the status file says; empty if there is none."""
+        try:
+            lines = self.status_path.read_text("utf-8").splitlines()
+        except OSError:
+            return {}
+        return dict(line.split("=", 1) for line in lines)
+
+    def wait_shown(self, **values: str) -> dict[str, str]:
+        """Wait until the status file says all this; returns all that it says."""
+
+        def says_it() -> dict[str, str]:
+            shown = self.shown()
+            return shown if values.items() <= shown.items() else {}
+
+        found = eventually(says_it, f"{values} in {self.shown()}\n{self.log}")
+        return dict(found)
 
     def running(self, *flags: str) -> int:
         """Start, and wait until the services run; returns the guard's number."""

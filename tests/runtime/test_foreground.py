@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -58,6 +59,27 @@ def test_the_foreground_tells_why_it_ends(make: Make) -> None:
     assert "in use" in done.stderr
     assert "Traceback" not in done.stderr
     assert not second.pid_path.exists()
+
+
+def test_systemds_journal_gets_priorities(make: Make) -> None:
+    daemon = make()
+    reading, writing = os.pipe()
+    found = os.fstat(writing)
+    daemon.variables["JOURNAL_STREAM"] = f"{found.st_dev}:{found.st_ino}"
+    daemon.process = subprocess.Popen(
+        daemon.words("-f"), env=daemon.environment(), stdin=subprocess.DEVNULL, stderr=writing
+    )
+    os.close(writing)
+    daemon.wait_state("Running")
+    daemon.kill_worker()
+    daemon.send(signal.SIGTERM)
+    with os.fdopen(reading) as pipe:
+        lines = pipe.read().splitlines()
+    assert daemon.process.wait(PATIENCE_S) == 0
+    assert "<5>services run here: starthasrv succeeded" in lines
+    assert lines[-1] == "<5>had ends with exit code 0"
+    assert [line for line in lines if line.startswith("<3>worker ")], "an error"
+    assert all(re.match(r"<[3-6]>(?!\d{4}-)", line) for line in lines), lines
 
 
 def test_a_log_that_nobody_reads_does_not_hold_the_daemon_up(make: Make) -> None:

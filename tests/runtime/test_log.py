@@ -16,12 +16,14 @@ from had.core.actions import Level
 from had.runtime.log import (
     MAX_LINE,
     MINUTE_NS,
+    Journal,
     Log,
     LogFile,
     OncePerMinute,
     Stderr,
     Syslog,
     Target,
+    is_journal,
     open_target,
     printable,
     stamp,
@@ -310,6 +312,52 @@ def test_stderr_that_nobody_reads_does_not_hold_us_up():
     )
     os.close(reading)
     os.close(writing)
+
+
+def test_the_journal_gets_the_priority_and_no_time():
+    reading, writing = os.pipe()
+    log = Log(Journal(writing))
+    log.error("bad\x07")
+    log.info("<3>not so bad")
+    log.warning("x" * 5000)
+    lines = os.read(reading, 10000).decode().splitlines()
+    assert lines[:2] == ["<3>bad\\x07", "<6><3>not so bad"]
+    assert lines[2].startswith("<4>xxx")
+    assert len(lines[2]) == MAX_LINE
+    os.close(reading)
+    log.error("nobody")  # EPIPE
+    os.close(writing)
+
+
+def test_the_journal_is_known_by_its_device_and_inode(monkeypatch):
+    reading, writing = os.pipe()
+    found = os.fstat(writing)
+    stream = f"{found.st_dev}:{found.st_ino}"
+    assert is_journal(stream, writing)
+    for other in ("", "1", "1:1", f"{stream}0", stream[:-1]):
+        assert not is_journal(other, writing)
+    standard = os.fstat(2)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{standard.st_dev}:{standard.st_ino}")
+    assert isinstance(open_target("stderr"), Journal)
+    monkeypatch.setenv("JOURNAL_STREAM", stream)  # inherited, but standard error was led elsewhere
+    assert not isinstance(open_target("stderr"), Journal)
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_syslogd_that_is_not_there_is_told_before(place, console, tmp_path):
+    target = Syslog("had", path=str(place), console=str(console))
+    text = f"there is no syslogd ({place}: No such file or directory): "
+    assert target.warning() == f"{text}the log goes to the console until there is one"
+    assert console.read_bytes() == b""
+    listener = Listener(place)
+    assert target.warning() is None
+    listener.close()
+    assert "Connection refused" in target.warning()
+    place.unlink()
+    target = Syslog("had", path=str(place), console=str(tmp_path / "none"))
+    assert target.warning() == f"{text}the log is lost until there is one"
+    assert LogFile(str(place)).warning() is None
 
 
 def test_open_target():

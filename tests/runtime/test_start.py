@@ -7,6 +7,7 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -390,6 +391,46 @@ def test_log_to_standard_error_needs_a_foreground(make: Make) -> None:
     # detached there is none: all would be lost without a word
     daemon = make(places__log="stderr")
     refused(daemon, daemon.start(), "-f")
+
+
+def syslog_in(daemon: Daemon) -> str:
+    """A prelude: syslogd and console are looked for in the daemon's own directory."""
+    return f"""
+import had.runtime.log as l
+l.Syslog.__init__.__kwdefaults__.update(
+    path={str(daemon.top / "dev-log")!r}, console={str(daemon.top / "console")!r}
+)
+"""
+
+
+def test_a_missing_syslogd_is_told_by_the_command(make: Make) -> None:
+    daemon = make(places__log="syslog")
+    daemon.prelude = syslog_in(daemon)
+    (daemon.top / "console").touch()
+    done = daemon.start()
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == (
+        f"had: there is no syslogd ({daemon.top}/dev-log: No such file or directory): "
+        "the log goes to the console until there is one\n"
+    )
+    assert (daemon.top / "console").read_text().startswith("had[")
+    daemon.terminate()
+    # Where the start fails that is what is told.
+    (daemon.status_path.parent / "state").unlink()
+    (daemon.status_path.parent / "state").mkdir()
+    done = daemon.start()
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "state file" in done.stderr
+
+
+def test_a_syslogd_that_is_there_is_no_news(make: Make) -> None:
+    with tempfile.TemporaryDirectory(prefix="had-test-") as top, daemons(Path(top)) as made:
+        daemon = made(places__log="syslog")
+        daemon.prelude = syslog_in(daemon)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslogd:
+            syslogd.bind(str(daemon.top / "dev-log"))
+            daemon.up()
+            assert b"had 2" in syslogd.recv(4096)
 
 
 def as_another_user(limit: int, uid: int) -> str:

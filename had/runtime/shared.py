@@ -1,0 +1,46 @@
+"""What the guard makes once and every worker inherits."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from had.config.settings import DaemonSettings
+from had.core.node import Status
+from had.runtime.handover import Handover
+from had.runtime.log import Log
+from had.runtime.notify import Notify
+from had.runtime.output import OutputPipes
+from had.runtime.pidfile import PidFile
+from had.runtime.statusfile import ENDED, Answer, StatusFile
+
+
+class Shared:
+    """Settings, log and files, and what passes from worker to worker."""
+
+    def __init__(self, settings: DaemonSettings, log: Log, pid_file: PidFile, notify: Notify) -> None:
+        self.settings = settings
+        self.log = log
+        self.pid_file = pid_file
+        self.notify = notify
+        self.status_file = StatusFile(settings.status_file, settings.core.node, log)
+        self.pipes = OutputPipes()
+        self.handover = Handover()
+
+    def show(self, status: Status, answer: Optional[Answer], now_ns: int) -> None:
+        """Show how things are, in the status file and to systemd."""
+        self.status_file.show(status, answer, now_ns)
+        why, state = status.reason.text, status.state.name
+        if status.unfit is not None:
+            why, state = status.unfit.text, f"{state}, not ready"
+        if status.ending:
+            self.notify.tell(STATUS=self._text(state, why), STOPPING="1")
+        else:
+            self.notify.tell(STATUS=self._text(state, why))
+
+    def show_end(self, code: int, reason: str, answer: Optional[Answer]) -> None:
+        """Show that the daemon ends; for whoever ends it."""
+        self.status_file.end(code, reason, answer)
+        self.notify.tell(STATUS=self._text(ENDED, reason), STOPPING="1")
+
+    def _text(self, state: str, why: str) -> str:
+        return f"{self.settings.core.node} {state}: {why}"
