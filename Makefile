@@ -1,13 +1,24 @@
 # make test    sets up what is missing and runs all tests
 # make demo    a three-node cluster on this machine, with a table of the outages
 # make check   format, lint and types
+# make install what a node needs, into /usr and /etc: docs/installation.md; make uninstall takes it away
 
 PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= test,check
 RUN = $(VENV)/bin/python
 
-.PHONY: test demo check format states clean
+# Where `make install` puts things; `tools/install -h` tells what each means.  Through the environment, for the sake of
+# blanks in DESTDIR.  PYTHON goes there only if somebody gave it: the default above is for tests.
+DESTDIR ?=
+PREFIX ?= /usr
+COMMAND ?=
+INITDIR ?=
+SETTINGSDIR ?=
+UNITDIR ?=
+export DESTDIR PREFIX COMMAND INITDIR SETTINGSDIR UNITDIR
+
+.PHONY: test demo check format states install uninstall clean
 
 $(VENV)/.done: setup.cfg tools/setup-venv
 	tools/setup-venv $(VENV) $(PYTHON) $(EXTRAS)
@@ -31,6 +42,12 @@ format: $(VENV)/.done
 # The state diagram of the documentation, from the table in had/core/states.py.
 states: $(VENV)/.done
 	$(RUN) tools/state_diagram.py > docs/states.md
+
+install:
+	@tools/install install
+
+uninstall:
+	@tools/install uninstall
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -73,7 +73,8 @@ def _take_pid_file(path: str, notify: Notify, log: Log) -> Optional[PidFile]:
     """Take the pid file; None if systemd has lost sight of a daemon that lives, and knows it again now.
 
     Where the guard is killed its worker goes on alone and says MAINPID=, but systemd may hear of the death
-    first.  Then it takes the whole daemon for dead, and starts another: this one.
+    first.  Then it takes the whole daemon for dead, and starts another: this one.  Or a stop took longer than
+    systemd waits, and somebody starts it again.
 
     :raises PidFileError:
     """
@@ -85,10 +86,8 @@ def _take_pid_file(path: str, notify: Notify, log: Log) -> Optional[PidFile]:
             if not notify.is_wanted or (unit and unit != _control_groups(os.getpid())):
                 raise
             if unit:
-                text = (
-                    f"process {error.number} goes on alone, its guard has died; restart had when it suits you"
-                )
-                log(Level.WARNING, text)
+                text = f"had runs already as process {error.number}; systemd goes on with that"
+                log(Level.NOTICE, text)
                 notify.tell(MAINPID=str(error.number), STATUS=text, READY="1")
                 return None
         time.sleep(TRY_S)
