@@ -7,13 +7,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 class Block(NamedTuple):
     """A fenced block."""
 
     kind: str
+    text: str
+
+
+class Part(NamedTuple):
+    """A heading, fenced block, list item or paragraph."""
+
+    kind: str
+    """``## ``, three backticks with the block's kind, ``- `` or nothing: what it begins with."""
     text: str
 
 
@@ -37,14 +45,21 @@ def prose(text: str) -> str:
 
 
 def code(text: str) -> list[str]:
-    """What stands between single backticks."""
-    return re.findall(r"`([^`\n]+)`", prose(text))
+    """What stands between single backticks; it may go on in the next line, but not in the next paragraph."""
+    found = []
+    for paragraph in re.split(r"\n\s*\n", prose(text)):
+        found += re.findall(r"(?<!`)`([^`]+)`(?!`)", paragraph)
+    return [" ".join(text.split()) for text in found]
 
 
 def commands(text: str) -> list[str]:
     """Lines that a person is to type: those of blocks of no kind, and what stands between backticks."""
     lines = [line.strip() for block in blocks(text) if not block.kind for line in block.text.splitlines()]
-    return [line.split("  #")[0].strip() for line in lines + code(text)]
+    return [without_comment(line) for line in lines + code(text)]
+
+
+def without_comment(line: str) -> str:
+    return line.partition("  #")[0].strip()
 
 
 def anchor(heading: str) -> str:
@@ -67,3 +82,26 @@ def rows(text: str) -> list[list[str]]:
         if is_row and not is_head:
             found.append([cell.strip() for cell in line.strip("|").split("|")])
     return found
+
+
+_PART = re.compile(
+    r"""
+    ^(?P<block>```\S*)\n(?P<lines>.*?)^```$
+    | ^(?P<heading>\#+\ )(?P<title>[^\n]*)$
+    | ^(?P<item>-\ )?(?P<words>\S.*?)(?=\n\s*\n|\n-\ |\n```|\n\#|\s*\Z)
+    """,
+    re.DOTALL | re.MULTILINE | re.VERBOSE,
+)
+
+
+def parts(text: str) -> list[Part]:
+    """All that a document consists of, in order."""
+    forgotten = _PART.sub("", text).strip()
+    assert not forgotten, f"this is none of what parts() knows: {forgotten}"
+    return [
+        Part(
+            found["block"] or found["heading"] or found["item"] or "",
+            found["lines"] or found["title"] or found["words"] or "",
+        )
+        for found in _PART.finditer(text)
+    ]

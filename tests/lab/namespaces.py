@@ -17,6 +17,16 @@ from typing import Any
 
 MARK = "HAD_LAB_OWNER"
 CLONE_NEWNET = 0x40000000
+INIT = """
+import os, signal, sys
+def reap(*_):
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]: pass
+    except ChildProcessError: pass
+signal.signal(signal.SIGCHLD, reap)
+sys.stdin.read()
+"""
+"""The first process of a namespace with process numbers of its own: for orphans, and it ends with us."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -76,10 +86,15 @@ class Namespace:
     `setup` is a shell script, run inside before anything else.
     """
 
-    def __init__(self, hostname: str, setup: str = "") -> None:
-        script = f"set -e\nhostname {hostname}\nip link set lo up\n{setup}\necho ready\nexec cat"
+    def __init__(self, hostname: str, setup: str = "", *, own_pids: bool = False) -> None:
+        """With `own_pids` processes have numbers of their own; `setup` is to mount a /proc for them."""
+        rest = f"exec python3 -c '{INIT}'" if own_pids else "exec cat"
+        script = f"set -e\nhostname {hostname}\nip link set lo up\n{setup}\necho ready\n{rest}"
+        kinds = ["--net", "--uts", "--mount", "--propagation", "private"]
+        if own_pids:
+            kinds += ["--pid", "--fork", "--kill-child"]
         self.holder = subprocess.Popen(
-            ["unshare", "--net", "--uts", "--mount", "--propagation", "private", "sh", "-c", script],
+            ["unshare", *kinds, "sh", "-c", script],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -91,10 +106,15 @@ class Namespace:
             self.holder.kill()
             raise RuntimeError(f"no namespace for {hostname}: {self.holder.communicate()[1].decode()}")
         self.pid = self.holder.pid
+        self._pids = []
+        if own_pids:
+            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+            self.pid = int(children)
+            self._pids = ["-p"]
         self._net = os.readlink(f"/proc/{self.pid}/ns/net")
 
     def command(self, words: Sequence[str]) -> list[str]:
-        return ["nsenter", "-t", str(self.pid), "-n", "-u", "-m", "--", *words]
+        return ["nsenter", "-t", str(self.pid), "-n", "-u", "-m", *self._pids, "--", *words]
 
     def run(self, *words: str, given: str = "") -> str:
         """Run a command inside and return what it printed; a failure is an error."""
@@ -148,7 +168,7 @@ class Namespace:
         return made
 
     def pids(self) -> list[int]:
-        """The living processes inside, but for the one that holds the namespace."""
+        """The living processes inside, but for those that hold the namespace."""
         found = []
         for directory in Path("/proc").glob("[0-9]*"):
             try:
@@ -156,7 +176,7 @@ class Namespace:
                     found.append(int(directory.name))
             except OSError:
                 continue  # ended meanwhile, or a zombie
-        return [pid for pid in found if pid != self.pid]
+        return [pid for pid in found if pid not in (self.pid, self.holder.pid)]
 
     def kill_all(self) -> None:
         """Every process inside but the holder ends, as if at one instant: all are stopped, then killed."""
