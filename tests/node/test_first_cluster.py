@@ -41,7 +41,8 @@ def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
 
 def type_as_written(machine: Machine, command: str, timeout: float = 60) -> str:
     """Type a command that must stand in the README."""
-    assert any(line.split("  #")[0].strip() == command for line in README.splitlines()), command
+    lines = [line.split("  #")[0].strip() for line in README.splitlines()]
+    assert command in lines or f"`{command}`" in README, command
     return machine.type(f"cd {ROOT} && {command}" if command.startswith("make") else command, timeout)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -18,21 +19,25 @@ URL = "http://127.0.0.1:8080/"
 
 
 @every_shell
+def test_its_life(node, pages, shell):
+    for verb in ("start", "monitor", "stop"):
+        assert call("http", verb, URL, "expect=all is well", shell=shell, inside=node) == (0, "", "")
+    done = call("http", "monitor", URL, "expect=all is lost", shell=shell, inside=node)
+    assert done == (1, "", f"http {URL}: the page does not say: all is lost\n")
+
+
 @pytest.mark.parametrize(
     "words",
     [
-        [URL],
         ["http://[::1]:8080/index.html"],
-        [URL, "expect=all is well"],
         [f"{URL}moved", "status=301"],
         [f"{URL}nothing", "status=404"],
         ["http://www.example.org:8080/named", "address=127.0.0.1", "expect=for www.example.org"],
         ["http://www.example.org:8080/named", "address=::1"],
     ],
 )
-def test_what_is_right(node, pages, words, shell):
-    for verb in ("start", "monitor", "stop"):
-        assert call("http", verb, *words, shell=shell, inside=node) == (0, "", "")
+def test_what_is_right(node, pages, words):
+    assert call("http", "monitor", *words, inside=node) == (0, "", "")
 
 
 @pytest.mark.parametrize(
@@ -47,8 +52,17 @@ def test_what_is_right(node, pages, words, shell):
 )
 def test_what_is_wrong(node, pages, words, complaint):
     assert call("http", "monitor", *words, inside=node) == (1, "", f"http {words[0]}: {complaint}\n")
-    done = call("http", "start", *words, "timeout=1", inside=node)
-    assert done == (1, "", f"http {words[0]}: not right within 1 s: {complaint}\n")
+
+
+def test_start_waits_and_gives_up(node, pages):
+    (pages / "later").unlink(missing_ok=True)
+    done = call("http", "start", f"{URL}later", "timeout=1", inside=node)
+    complaint = "not right within 1 s: the answer has status 404, not 200"
+    assert done == (1, "", f"http {URL}later: {complaint}\n")
+    later = threading.Timer(0.5, (pages / "later").touch)
+    later.start()
+    assert call("http", "start", f"{URL}later", inside=node) == (0, "", "")
+    later.join()
 
 
 def test_nobody_listens(node):

@@ -10,6 +10,8 @@ from lab.namespaces import marked_environment
 from .standins import StandIns
 from .tools import call, every_shell
 
+pytestmark = pytest.mark.lab
+
 PROGRAMS = {
     "lxc-info": """
         [ -z "$BROKEN" ] || { echo "permission denied"; exit 1; }
@@ -29,7 +31,8 @@ INFO = "lxc-info --name web --state"
 
 
 class Container(StandIns):
-    def __init__(self, directory):
+    def __init__(self, node, directory):
+        self.node = node
         super().__init__(directory, PROGRAMS)
         self.file = directory / "state"
         self.is_now("STOPPED")
@@ -39,12 +42,12 @@ class Container(StandIns):
 
     def __call__(self, verb, *words, shell=(), **variables):
         environment = {**self.environment, **variables}
-        return call("lxc", verb, "web", *words, shell=shell, environment=environment)
+        return call("lxc", verb, "web", *words, shell=shell, inside=self.node, environment=environment)
 
 
 @pytest.fixture
-def container(tmp_path):
-    return Container(tmp_path)
+def container(node, tmp_path):
+    return Container(node, tmp_path)
 
 
 @every_shell

@@ -11,6 +11,8 @@ import pytest
 from .standins import StandIns
 from .tools import call, every_shell
 
+pytestmark = pytest.mark.lab
+
 KEEP = """
 cat >$PLACE/sent
 [ -z "$FAILS" ] || eval "$FAILS"
@@ -25,21 +27,23 @@ HAD = {
 
 
 class Post(StandIns):
-    def __init__(self, directory, *programs):
+    def __init__(self, node, directory, *programs):
+        self.node = node
         super().__init__(directory, dict.fromkeys(programs, KEEP))
         self.sent = directory / "sent"
         self.environment.update(HAD)
 
     def __call__(self, *words, shell=(), **variables):
-        return call("mail", *words, shell=shell, environment={**self.environment, **variables})
+        environment = {**self.environment, **variables}
+        return call("mail", *words, shell=shell, inside=self.node, environment=environment)
 
     def message(self):
         return email.message_from_bytes(self.sent.read_bytes(), policy=email.policy.default)
 
 
 @pytest.fixture
-def post(tmp_path):
-    return Post(tmp_path, "sendmail")
+def post(node, tmp_path):
+    return Post(node, tmp_path, "sendmail")
 
 
 @every_shell
@@ -82,8 +86,8 @@ def test_by_hand(post):
 
 
 @pytest.mark.parametrize("program", ["sendmail", "mailx"])
-def test_text_from_the_network_stays_text(tmp_path, program, no_sendmail):
-    post = Post(tmp_path, program)
+def test_text_from_the_network_stays_text(node, tmp_path, program, no_sendmail):
+    post = Post(node, tmp_path, program)
     reason = "х\nBcc: all@example.org\r\n\r\n.\n~!touch /tmp/x `id` $(id) \x1b[2J"
     variables = {"HAD_REASON": reason, "HAD_NODE": "alpha\nBcc: all@example.org", "HAD_CLUSTER": "~!id\n."}
     if program == "mailx":
@@ -105,8 +109,8 @@ def _without_sendmail(post):
 
 
 @pytest.mark.parametrize("program", ["mailx", "mail"])
-def test_without_sendmail(tmp_path, program, no_sendmail):
-    post = Post(tmp_path, program)
+def test_without_sendmail(node, tmp_path, program, no_sendmail):
+    post = Post(node, tmp_path, program)
     assert post("start", "root", "ann@example.org", PATH=_without_sendmail(post)) == (0, "", "")
     assert post.calls() == [f"{program} -s had: alpha has started the services root ann@example.org"]
     assert post.sent.read_text().startswith("had: alpha has started the services.\n\nReason:")

@@ -10,6 +10,8 @@ import pytest
 from .standins import StandIns
 from .tools import call, every_shell
 
+pytestmark = pytest.mark.lab
+
 VZCTL = """
 state=$PLACE/state
 case $1 in
@@ -29,7 +31,8 @@ STATUS = "vzctl status 101"
 
 
 class Container(StandIns):
-    def __init__(self, directory):
+    def __init__(self, node, directory):
+        self.node = node
         super().__init__(directory, {"vzctl": VZCTL})
         self.file = directory / "state"
         self.is_now("exist unmounted down")
@@ -39,12 +42,12 @@ class Container(StandIns):
 
     def __call__(self, verb, *words, shell=(), **variables):
         environment = {**self.environment, **variables}
-        return call("openvz", verb, "101", *words, shell=shell, environment=environment)
+        return call("openvz", verb, "101", *words, shell=shell, inside=self.node, environment=environment)
 
 
 @pytest.fixture
-def container(tmp_path):
-    return Container(tmp_path)
+def container(node, tmp_path):
+    return Container(node, tmp_path)
 
 
 @every_shell

@@ -157,18 +157,17 @@ def test_a_crash_and_its_recovery(server):
     assert server("stop").code == 0
 
 
-@every_shell
-def test_a_foreign_process_in_postmaster_pid(server, shell):
+def test_a_foreign_process_in_postmaster_pid(server):
     """As another node leaves it on a shared disk. The server itself would fear a process of its own user."""
     foreign = server.as_postgres("sleep", "1000")
     server.pid_file.write_text(f"{foreign.pid}\n{server.data}\n1700000000\n5999\n{server.place}\n\n")
     shutil.chown(server.pid_file, "postgres")
-    assert server("monitor", shell=shell) == (3, "", server.said("does not run"))
-    assert server("stop", shell=shell) == (0, "", "")
-    done = server("start", shell=shell)
+    assert server("monitor") == (3, "", server.said("does not run"))
+    assert server("stop") == (0, "", "")
+    done = server("start")
     told = f"postmaster.pid is removed: it is old, its process {foreign.pid} is none of this server"
     assert done == (0, server.said(f"started as process {server.pid()}"), server.said(told))
-    assert server("stop", shell=shell).code == 0
+    assert server("stop").code == 0
     assert foreign.poll() is None
     foreign.kill()
     foreign.wait()

@@ -92,11 +92,8 @@ def test_the_initscript_of_nginx(node):
     assert call("sysv", "start", "nginx", inside=node) == (0, "sysv nginx: started\n", "")
     assert call("sysv", "start", "nginx", inside=node) == (0, "", "")
     assert call("sysv", "monitor", "nginx", inside=node) == (0, "", "")
-    if shutil.which("curl"):
-        assert call("http", "monitor", "http://127.0.0.1/", inside=node).code in (0, 1), "something answers"
     assert call("port", "monitor", "80", inside=node).code == 0
     assert call("sysv", "stop", "nginx", inside=node) == (0, "sysv nginx: stopped\n", "")
-    assert call("sysv", "stop", "nginx", inside=node) == (0, "", "")
     assert call("sysv", "monitor", "nginx", inside=node).code == 3
     assert call("port", "monitor", "80", inside=node).code == 3
 
