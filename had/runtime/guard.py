@@ -28,7 +28,7 @@ from had.runtime.farewell import farewell
 from had.runtime.handover import Snapshot
 from had.runtime.processes import describe_status, signals_blocked
 from had.runtime.shared import Shared
-from had.runtime.signals import SignalPipe, word_of
+from had.runtime.signals import SignalPipe, ignore_words, word_of
 from had.runtime.worker import Worker, patience_ns
 
 SECOND = 1_000_000_000
@@ -101,6 +101,7 @@ class Guard:
                 key.data()
             self._reap()
             self._look()
+        ignore_words()
         before = self._shared.handover.load()
         if before is not None and self._shared.handover.finished() is None:
             self._shared.show_end(self._exit_code, self._failure, before.answer)

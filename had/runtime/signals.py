@@ -54,6 +54,16 @@ class SignalPipe:
         os.close(self._writing)
 
 
+def ignore_words() -> None:
+    """Take no more words: for a process that ends.
+
+    Python's own end gives every signal that was caught its default back, and for these that is death: one
+    more SIGTERM in that moment would take the place of the exit code.
+    """
+    for number in WORDS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def word_of(number: int) -> Optional[Word]:
     """Return what a signal says, or None for one that says nothing (SIGCHLD)."""
     return WORDS.get(signal.Signals(number))
