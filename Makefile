@@ -6,6 +6,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= test,check
+# So many tests run at a time.  Most of them wait; with more, two cores would become too few.
+WORKERS ?= 4
 RUN = $(VENV)/bin/python
 
 # Where `make install` puts things; `tools/install -h` tells what each means.  Through the environment, for the sake of
@@ -25,7 +27,7 @@ $(VENV)/.done: setup.cfg tools/setup-venv
 
 test: $(VENV)/.done
 	tools/setup-lab
-	$(RUN) -m pytest $(PYTEST_ARGS)
+	tools/run-tests $(RUN) $(WORKERS) $(PYTEST_ARGS)
 
 demo: $(VENV)/.done
 	$(RUN) -m demo $(DEMO_ARGS)

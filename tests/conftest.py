@@ -1,11 +1,26 @@
-"""What all tests share: lab tests are skipped, visibly, where the machine can't run them."""
+"""What all tests share: lab tests are skipped, visibly, where the machine can't run them; the tests that must
+run alone can be told apart; hypothesis sets no deadlines.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 
+import hypothesis
 import pytest
+
+# How long one example takes is the machine's affair: it may be busy.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "unhurried"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--alone",
+        choices=("only", "not"),
+        help="run only the tests that are marked alone, or only the others (tools/run-tests does both)",
+    )
 
 
 def why_no_lab() -> str:
@@ -16,7 +31,13 @@ def why_no_lab() -> str:
     return f"needs {', '.join(missing)}" if missing else ""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    which = config.getoption("--alone")
+    if which:
+        alone = [item for item in items if item.get_closest_marker("alone")]
+        others = [item for item in items if not item.get_closest_marker("alone")]
+        items[:], left_out = (alone, others) if which == "only" else (others, alone)
+        config.hook.pytest_deselected(items=left_out)
     why = why_no_lab()
     if why:
         for item in items:

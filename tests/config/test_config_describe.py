@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os.path
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -129,10 +130,13 @@ def test_what_is_described_is_a_file_that_says_the_same(conf, text):
 
 @RELAXED
 @given(hooks=PATHS, state=PATHS, heartbeat=st.integers(1, 60), nodes=st.integers(1, 1000), node=NAMES)
+@example(hooks="/x/x", state="/x//x", heartbeat=1, nodes=1, node="a")
 @example(hooks="/'", state='/"', heartbeat=1, nodes=1, node="a")
 @example(hooks="/'\"", state="/'\"x", heartbeat=1, nodes=1, node="a")
 def test_flags_are_described_as_a_file_that_says_the_same(conf, hooks, state, heartbeat, nodes, node):
-    if hooks == state or ('"' in hooks + state and "'" in hooks + state and '"""' in hooks + state):
+    if os.path.normpath(hooks) == os.path.normpath(state):
+        return  # refused
+    if '"' in hooks + state and "'" in hooks + state and '"""' in hooks + state:
         return
     argv = ["-a10.1.1.1", "-c10.2.1.1", "-s", hooks, "-l", state, "-M", str(heartbeat)]
     first = load(parse([*argv, f"-n{nodes}", f"-N{node}"]), uname="x")

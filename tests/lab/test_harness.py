@@ -52,7 +52,7 @@ def test_leftovers_of_dead_runs_are_swept_and_those_of_living_ones_are_not() -> 
     dead = subprocess.Popen(["sleep", "1000"], env={**os.environ, MARK: f"{os.getpid()}:1"})
     living = subprocess.Popen(["sleep", "1000"], env=marked_environment())
     try:
-        assert dead.pid in sweep()
+        sweep()  # unless another test run beside this one, which may do this at any time, was quicker
         assert dead.wait(10) == -signal.SIGKILL
         assert living.poll() is None
     finally:

@@ -94,6 +94,7 @@ def test_an_alert_that_hangs_delays_nothing(make_lab: MakeLab) -> None:
     assert second.calls("alerthasrv") == [f"alerthasrv {number}" for number in (3, 5, 4, 2)]
 
 
+@pytest.mark.alone
 def test_a_flood_of_output_neither_starves_heartbeats_nor_fills_the_log(make_lab: MakeLab) -> None:
     lab = make_lab(2)
     first, second = lab.start()

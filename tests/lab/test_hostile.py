@@ -48,6 +48,7 @@ def test_garbage_and_hostile_names_change_nothing(make_lab: MakeLab) -> None:
         assert node.log.count("\n") < 100
 
 
+@pytest.mark.alone
 def test_a_flood_of_short_datagrams_starves_nobody(make_lab: MakeLab) -> None:
     lab = make_lab(2)
     first, second = lab.start()

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.lab
 MakeLab = Callable[..., Lab]
 
 
+@pytest.mark.alone
 def test_a_power_cut_is_noticed_after_the_dead_time_and_not_before(make_lab: MakeLab) -> None:
     lab = make_lab(2)
     recorder = lab.record()
@@ -184,6 +185,7 @@ def test_term_during_a_start_lets_the_hook_finish_then_stops(make_lab: MakeLab) 
     assert not node.serving
 
 
+@pytest.mark.alone
 def test_heartbeats_go_on_while_hooks_run(make_lab: MakeLab) -> None:
     lab = make_lab(2)
     first, second = lab.nodes
@@ -191,7 +193,9 @@ def test_heartbeats_go_on_while_hooks_run(make_lab: MakeLab) -> None:
     first.hook("starthasrv", "hang")
     first.start()
     second.start()
+    first.wait_call("starthasrv")  # a claim alone may be withdrawn again while the peer cleans up
     second.wait("Starting", of=first)
+    second.wait("Standby")
     begun = time.monotonic()
     # nothing happens: the peer waits for the hook, for two dead times
     throughout(lambda: second.state() == "Standby", "the peer waits", 2)

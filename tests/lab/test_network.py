@@ -15,6 +15,7 @@ pytestmark = pytest.mark.lab
 MakeLab = Callable[..., Lab]
 
 
+@pytest.mark.alone
 def test_of_two_that_were_cut_apart_exactly_one_remains(make_lab: MakeLab) -> None:
     lab = make_lab(2)
     lab.allow("overlap", because="two nodes without a safeguard cannot know who is cut off (promise 1)")

@@ -225,7 +225,8 @@ def test_two_instances_on_one_machine(make_lab: MakeLab) -> None:
     node.configure(places__log="/run/log")
     assert node.command(HAD).returncode == 0
     done = node.command(HAD, "-I", "web", "-a", node.address(), "-p", "3892", "-n", "1", "-M", "1", "-T", "4")
-    assert (done.returncode, done.stderr) == (0, "")
+    # old flags say nothing of a log, and whether there is a syslogd is this machine's affair
+    assert (done.returncode, re.sub("had: there is no syslogd .*\n", "", done.stderr)) == (0, "")
     assert (node.run_directory / "had-web.pid").exists()
     eventually(lambda: "Running" in (node.run_directory / "had-web" / "state").read_text(), "both run")
     lab.allow("restart", "two-hooks", because="both instances have the same hooks here")

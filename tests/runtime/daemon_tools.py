@@ -130,9 +130,12 @@ def proc_status(pid: int, key: str) -> str:
 
 
 def free_port() -> int:
-    """A UDP port that nobody uses on loopback."""
+    """A UDP port that nobody uses on loopback.  Each worker of a test run has ports of its own: a daemon that
+    is just being started again doesn't hold its port, and no other daemon may take it then.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     while True:
-        port = random.randrange(20000, 60000)
+        port = random.randrange(30000 + worker % 100, 60000, 100)  # below are the demo's
         with contextlib.ExitStack() as stack:
             try:
                 for address in ("127.0.0.1", BROADCAST):

@@ -82,6 +82,7 @@ def test_systemds_journal_gets_priorities(make: Make) -> None:
     assert all(re.match(r"<[3-6]>(?!\d{4}-)", line) for line in lines), lines
 
 
+@pytest.mark.alone
 def test_a_log_that_nobody_reads_does_not_hold_the_daemon_up(make: Make) -> None:
     # had -f 2>&1 | something that hangs: the pipe fills
     daemon = make()

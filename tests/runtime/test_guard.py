@@ -43,6 +43,7 @@ def die(daemon: Daemon, times: int) -> None:
 # --- G4
 
 
+@pytest.mark.alone
 def test_G4_the_worker_stands_in_for_a_dead_guard(make: Make) -> None:
     daemon = make()
     listener = daemon.listen()

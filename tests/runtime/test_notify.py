@@ -331,6 +331,7 @@ def test_G3_the_guards_farewell_is_a_stop(make: Make, supervisor: Supervisor) ->
     assert supervisor.lines()[-1].startswith("STATUS=alpha ENDED: 5 workers died within a minute; stophasrv")
 
 
+@pytest.mark.alone
 def test_a_supervisor_that_is_gone_harms_nothing(make: Make, supervisor: Supervisor) -> None:
     daemon = notified(make, supervisor)
     supervisor.socket.close()

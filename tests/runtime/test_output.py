@@ -164,6 +164,7 @@ def test_reading_is_bounded_and_takes_breath(ear):
     assert len(ear.lines) == MAX_LINES_PER_SECOND + 1
 
 
+@pytest.mark.alone
 def test_flood_costs_little(ear):
     """Half a second of a hook that prints as fast as it can: the loop keeps most of its processor."""
     pid = os.fork()

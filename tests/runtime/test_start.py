@@ -558,6 +558,7 @@ def test_a_full_disk_at_the_start_is_told(make: Make, small_disk: Path) -> None:
     refused(daemon, done, str(small_disk / "state"), "No space left")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("what", ["record", "log", "run"])
 def test_a_disk_that_fills_stops_no_heartbeat_and_no_hook(make: Make, small_disk: Path, what: str) -> None:
     place = {"record": "record", "log": "log", "run": "run"}[what]

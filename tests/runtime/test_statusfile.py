@@ -393,6 +393,7 @@ w.Worker._turn = die
     assert (shown["state"], shown["code"]) == ("ENDED", "1"), daemon.log
 
 
+@pytest.mark.alone
 def test_a_status_file_that_cannot_be_written_stops_nothing(make: Make) -> None:
     daemon = make()
     daemon.status_path.mkdir(parents=True)

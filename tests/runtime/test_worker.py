@@ -37,6 +37,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 # --- G1: killed at any moment
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("seed", [1, 2])
 def test_G1_kill_9_at_random_moments(make: Make, seed: int) -> None:
     chance = random.Random(seed)
@@ -181,6 +182,7 @@ def test_G5_a_link_that_came_back_while_nobody_looked(make: Make) -> None:
 # --- G2: hung
 
 
+@pytest.mark.alone
 def test_G2_a_hung_worker_is_replaced(make: Make) -> None:
     daemon = make(dead="3s")
     listener = daemon.listen()
@@ -203,6 +205,7 @@ def test_G2_a_hung_worker_is_replaced(make: Make) -> None:
     assert "did not run for" not in daemon.log
 
 
+@pytest.mark.alone
 def test_G2_a_guard_that_slept_does_not_blame_the_worker(make: Make) -> None:
     daemon = make(dead="3s")
     listener = daemon.listen()
@@ -422,6 +425,18 @@ def test_M8_killall_reaches_guard_and_worker(make: Make) -> None:
         kill(pid, signal.SIGTERM)
     assert ends(daemon, process) == 0
     assert daemon.moves() == ["stophasrv", "starthasrv"] * 2 + ["stophasrv"]
+
+
+def test_M8_a_word_in_the_last_moment_changes_no_exit_code(make: Make) -> None:
+    daemon = make()
+    process = foreground(daemon)
+    daemon.wait_state("Running")
+    guard = daemon.guard
+    while process.poll() is None:
+        kill(guard, signal.SIGTERM)
+        time.sleep(0.001)
+    assert ends(daemon, process) == 0
+    assert daemon.moves() == ["stophasrv", "starthasrv", "stophasrv"]
 
 
 def test_M8_stop_beats_start(make: Make) -> None:
