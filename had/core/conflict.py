@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from had.core.actions import Reason
 from had.core.data import Group, GroupWord, Peer
+from had.core.group import number_of
 from had.core.membership import counts, fresh_words, members, order_key, says
 from had.core.states import RUNNING_STATES, Phase, State
 from had.core.turn import Turn, seconds
@@ -33,6 +34,9 @@ def hear(turn: Turn, group: Group, peer: Peer, said: GroupWord, before: State | 
     """
     if said.state is not State.RUNNING and peer.name in group.forced_beside:
         group.forced_beside.remove(peer.name)
+        # What was heard before belongs to the quarrel that the person knew of.
+        for word in peer.words.values():
+            word.groups[number_of(turn, group)].beats = 0
     if said.state not in RUNNING_STATES or not running_here(group):
         said.beats = 0
         return None
@@ -61,12 +65,13 @@ def check(turn: Turn, number: int, group: Group) -> Reason | None:
         if peer.name not in runs_too:
             peer.conflict_ns.pop(number, None)
     for peer in runs_too.values():
-        since_ns = peer.conflict_ns.setdefault(number, turn.now_ns)
         both = f"{peer.name} runs {settings.group} too"
         if peer.name in group.forced_beside:
+            peer.conflict_ns.pop(number, None)
             text = f"{both}; {settings.node} was forced against it and goes on: stop one of them by SIGHUP"
             turn.complain(Reason("forced-beside", text), peer.name)
             continue
+        since_ns = peer.conflict_ns.setdefault(number, turn.now_ns)
         turn.complain(Reason("two-run", both), peer.name)
         first = order_key(settings.node) < order_key(peer.name)
         beats = max(word.groups[number].beats for word in fresh_words(turn, peer))

@@ -80,10 +80,11 @@ def _enter(turn: Turn, group: Group, cause: Cause) -> None:
         group.monitor_failures = 0
     if group.phase is Phase.STARTING or cause is Cause.FOUND_RUNNING:
         group.run_since_ns = turn.now_ns
+        number = number_of(turn, group)
         for peer in turn.node.peers.values():
+            peer.conflict_ns.pop(number, None)
             for word in peer.words.values():
-                for said in word.groups:
-                    said.beats = 0
+                word.groups[number].beats = 0
 
 
 def _claim(turn: Turn, group: Group, cause: Cause) -> None:

@@ -7,6 +7,7 @@ sign that somebody else may have run the group since.
 from __future__ import annotations
 
 from had.core.actions import EraseMark, Level, Reason, WriteMark
+from had.core.data import Group
 from had.core.membership import counts, is_heard, members
 from had.core.settings import Alone
 from had.core.states import STATE_OF, Phase, State
@@ -16,10 +17,15 @@ SURVIVING = frozenset((Phase.RUNNING, Phase.ABORTING, Phase.STOPPING, Phase.BLOC
 """RUNNING or STOPPING (L1); the clean-up of a node that starts has run nothing."""
 
 
+def survives(group: Group) -> bool:
+    """Whether this node may be the last that ran it; one that stops again after a failure ran nothing (L1)."""
+    return group.phase in SURVIVING and group.previous is not State.ERRORED and group.hold is None
+
+
 def update(turn: Turn) -> None:
     """Write the mark when this node has become the sole survivor, erase it when it is not (L1, L2)."""
     node = turn.node
-    surviving = any(group.phase in SURVIVING and group.hold is None for group in node.groups)
+    surviving = any(survives(group) for group in node.groups)
     running = any(group.phase in SURVIVING or group.phase is Phase.STARTING for group in node.groups)
     if surviving and not node.mark and node.isolated_ns is None and not members(turn):
         _write(turn)

@@ -148,6 +148,15 @@ def test_an_old_quarrel_is_not_counted_in_a_new_one():
     assert world.only.state is State.RUNNING
 
 
+def test_a_quarrel_ends_with_the_run_that_it_was_about():
+    """T4's dead times begin anew with the next start, also if the peer never said anything else."""
+    world = running("a", "b")
+    world.says("b", State.STANDBY).run(0.1).says("b", State.RUNNING)  # witnessed: a stops at once
+    world.until("a", State.STANDBY, within=5)
+    world.usr1("a").until("a", State.RUNNING, within=10).run(0.1)
+    assert world.only.data.peers["b"].conflict_ns == {}
+
+
 def test_the_first_alert_of_a_failure_names_the_state_before():
     """HAD_PREVIOUS_STATE of the first alert after a failed monitor is RUNNING."""
     world = running()
@@ -212,6 +221,32 @@ def test_sighup_takes_the_mark_also_from_an_errored_node():
     assert world.only.mark
     world.hup().run(1)
     assert world.only.did(EraseMark)
+
+
+def test_the_mark_that_sighup_took_is_not_written_again_while_it_stops_once_more():
+    """L2: an ERRORED node that is told to stand down stops once more, but it ran nothing."""
+    world = lone()
+    world.only.services = False
+    world.until("a", State.ERRORED)
+    world.only.scripts[Hook.STOP] = Script(5)
+    world.hup().run(1)
+    assert world.only.state is State.STOPPING
+    assert not world.only.mark
+
+
+def test_a_forced_node_stays_when_the_peer_begins_to_stop():
+    """T4: the dead times of a quarrel that the person knew of don't count when it is no longer known."""
+    world = World("a", links=(Link("one"), Link("two")))
+    world.says("b", State.RUNNING, link=0).says("b", State.RUNNING, link=1).run(10)
+    world.usr1().until("a", State.RUNNING).run(20)
+    assert world.only.group.forced_beside == ["b"]
+    world.says("b", State.STOPPING, link=0).run(0.1)  # link two says RUNNING once more before it follows
+    assert world.only.group.forced_beside == []
+    assert world.only.state is State.RUNNING
+    world.says("b", State.STOPPING, link=1)
+    for _ in range(100):
+        world.run(0.1)
+        assert world.only.state is State.RUNNING
 
 
 def test_starting_again_alone_the_first_packet_erases_the_mark():
