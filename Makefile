@@ -1,4 +1,5 @@
 # make test    sets up what is missing and runs all tests
+# make sim     random clusters in virtual time; exit code 1 if a promise was broken
 # make demo    a three-node cluster on this machine, with a table of the outages
 # make check   format, lint and types
 # make install what a node needs, into /usr and /etc: docs/installation.md; make uninstall takes it away
@@ -20,7 +21,7 @@ SETTINGSDIR ?=
 UNITDIR ?=
 export DESTDIR PREFIX COMMAND INITDIR SETTINGSDIR UNITDIR
 
-.PHONY: test demo check format states install uninstall clean
+.PHONY: test sim demo check format states install uninstall clean
 
 $(VENV)/.done: setup.cfg tools/setup-venv
 	tools/setup-venv $(VENV) $(PYTHON) $(EXTRAS)
@@ -28,6 +29,10 @@ $(VENV)/.done: setup.cfg tools/setup-venv
 test: $(VENV)/.done
 	tools/setup-lab
 	tools/run-tests $(RUN) $(WORKERS) $(PYTEST_ARGS)
+
+# Random clusters in virtual time: make sim SEEDS=100000.
+sim: $(VENV)/.done
+	$(RUN) -m had.sim $(or $(SEEDS),2000) --jobs 2 --report
 
 demo: $(VENV)/.done
 	$(RUN) -m demo $(DEMO_ARGS)
