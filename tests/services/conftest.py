@@ -49,9 +49,9 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"PATH": path_without(tmp_path_factory.mktemp("bare") / "bin", *WANTED)}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pages(node: Namespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A real nginx at port 8080 of 127.0.0.1 and ::1, which the script pidfile starts; returns its directory."""
+    """A real nginx at port 8080 of 127.0.0.1 and ::1, started by the script pidfile; its directory."""
     if not shutil.which("nginx"):
         pytest.skip("needs nginx")
     place = tmp_path_factory.mktemp("nginx")

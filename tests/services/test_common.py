@@ -202,3 +202,27 @@ def test_a_stop_goes_on_when_nobody_listens(script, shell, verb, goes_on, tmp_pa
     os.close(write)
     assert (tmp_path / "done").exists() == goes_on
     assert (code == 0) == goes_on
+
+
+@every_shell
+def test_what_a_program_leaves_behind_is_not_waited_for(script, shell):
+    """drbdadm is ended, but what it has called hangs, and keeps the output open."""
+    path = script('begin "$@"\nchecked\nattempt 1 sh -c "sleep 30; :" || say "$? $output"\n')
+    began = time.monotonic()
+    assert call(path, "start", "x", shell=shell).out == "example x: 124 sh took longer than 1 s\n"
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.lab
+@every_shell
+@pytest.mark.parametrize("run", ["full", "read-only"])
+def test_a_program_is_run_though_nothing_can_be_written(script, node, shell, run):
+    """Or a stop would not be tried; and an initscript's status fails if it can't say what it says."""
+    path = script(
+        'begin "$@"\nchecked\nmount -t tmpfs -o size=16k none /run\nmkdir /run/had-services\n'
+        "cat /dev/zero >/run/zeros 2>/dev/null || :\n"
+        f'[ {run} = full ] || mount -o remount,ro /run\nlaunch 5 sh -c "echo x && exit 3" || say "$?"\n'
+    )
+    command = ["unshare", "--mount", *shell, str(path), "start", "x"]
+    done = subprocess.run(node.command(command), capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "example x: 3\n", "")

@@ -506,3 +506,31 @@ def test_good_arguments():
         ["tmpfs", "/srv", "options=size=10m"],
     ):
         assert call("filesystem", "check", *words) == (0, "", "")
+
+
+def test_something_is_mounted_on_top_of_it(machine):
+    """It is still mounted, and a peer that mounts it too would destroy it."""
+    device = machine.loop()
+    assert machine.call("start", device).code == 0
+    machine.namespace.run("mount", "-t", "tmpfs", "over", str(machine.place))
+    said = f"filesystem {device}: "
+    done = machine.call("stop", device)
+    complaint = f"is still mounted on {machine.place}, with something else on top of it"
+    assert done == (1, "", f"{said}{complaint}, which is not ours to unmount: over\n")
+    complaint = f"is mounted, but something else is on top of it on {machine.place}: over"
+    assert machine.call("monitor", device) == (1, "", f"{said}{complaint}\n")
+    machine.namespace.run("umount", str(machine.place))
+    assert machine.call("stop", device).code == 0
+    assert machine.mounted() == []
+
+
+def test_had_and_its_hook_are_not_ended(machine):
+    """Were the runner, the hook or the daemon ended, nobody would stop the rest."""
+    assert machine.call("start").code == 0
+    script = 'export HAD_HOOK=stophasrv; cd "$2"; "$0" stop "$1" "$2" timeout=8 2>&1; echo "code $? $$"'
+    words = ["sh", "-c", script, str(SERVICES / "filesystem"), str(machine.image), str(machine.place)]
+    out = machine.namespace.run(*words)
+    pid = out.split()[-1]
+    busy = f"filesystem {machine.image}: is busy, used by {pid} (sh), which waits for this"
+    assert out.splitlines() == [f"{busy}; waiting for it to go away", busy, f"code 1 {pid}"]
+    assert machine.call("stop").code == 0

@@ -52,6 +52,16 @@ class Daemon:
         return f"pidfile {self.file}: {text}\n"
 
 
+def nginx(place):
+    """The arguments for an nginx, its pid file and its configuration."""
+    file, configuration = place / "nginx.pid", place / "nginx.conf"
+    settings = (
+        f"pid {file}; error_log {place}/log; events {{}} http {{ server {{ listen 127.0.0.1:8081; }} }}"
+    )
+    configuration.write_text(settings)
+    return [str(file), "name=nginx", "nginx", "-c", str(configuration)], file, configuration
+
+
 @pytest.fixture
 def daemon(node, tmp_path):
     yield Daemon(node, tmp_path)
@@ -89,7 +99,7 @@ def test_the_life_of_nginx(node, tmp_path, shell):
     assert not alive(pid)
     assert service("stop") == (0, "", "")
     assert service("monitor") == (3, "", f"pidfile {file}: does not run\n")
-    configuration.write_text(settings.replace("listen", "lissen"))
+    configuration.write_text(configuration.read_text().replace("listen", "lissen"))
     done = service("start")
     assert done.code == 1
     assert done.err.startswith(f"pidfile {file}: nginx failed with exit status 1: ")
@@ -141,13 +151,18 @@ def test_an_old_file_names_another_program(daemon, stranger, shell):
 
 def test_a_number_that_was_given_away_again(daemon):
     assert daemon("start").code == 0
-    pid, began = daemon.pid(), start_time(daemon.pid())
-    memory = daemon.memory.read_text()
-    assert memory.startswith(f"{pid} {began} ")
-    daemon.memory.write_text(memory.replace(began, str(int(began) - 1)))
+    boot = daemon.memory.read_text().split()[2]
+    assert daemon.memory.read_text().startswith(f"{daemon.pid()} {start_time(daemon.pid())} {boot}\nsh\n")
+    daemon.node.kill_all()
+    # One of the same name has its number now.
+    foreign = daemon.node.popen(["sh", "-c", "sleep 1000 & wait"])
+    daemon.file.write_text(f"{foreign.pid}\n")
+    daemon.memory.write_text(f"{foreign.pid} {int(start_time(foreign.pid)) - 1} {boot}\nsh\n1234567\n")
     assert daemon("monitor").code == 3
     assert daemon("stop") == (0, "", "")
-    assert alive(pid)
+    assert foreign.poll() is None
+    foreign.kill()
+    foreign.wait()
 
 
 def test_what_may_be_the_daemon_is_left_alone(daemon, stranger):
@@ -159,6 +174,50 @@ def test_what_may_be_the_daemon_is_left_alone(daemon, stranger):
     for verb in ("start", "stop", "monitor"):
         assert daemon(verb) == (1, "", complaint)
     assert stranger.poll() is None
+
+
+@every_shell
+def test_what_a_dead_daemon_has_left(daemon, shell):
+    assert daemon("start", shell=shell).code == 0
+    (child,) = set(daemon.node.pids()) - {daemon.pid()}
+    os.kill(daemon.pid(), signal.SIGKILL)
+    # The daemon is called sh, and its child sleep: no name tells that this is of it.
+    may_be = f"the daemon has ended, and these may be processes of it: {child}; if so, end them; "
+    may_be += f"then remove /run/had-services/{daemon.memory.name}"
+    eventually(lambda: daemon("monitor", shell=shell) == (1, "", daemon.said(may_be)), "it is seen")
+    for verb in ("start", "stop"):
+        assert daemon(verb, shell=shell) == (1, "", daemon.said(may_be))
+    options = ["name=sleep"]
+    left = daemon.said(f"the daemon has ended, but processes of its group have not: {child}")
+    assert daemon("monitor", *options, shell=shell) == (1, "", left)
+    assert daemon("start", *options, shell=shell) == (1, "", left[:-1] + "; stop it first\n")
+    assert alive(child)
+    told = daemon.said("has ended the processes that a dead daemon had left")
+    assert daemon("stop", *options, shell=shell) == (0, told, "")
+    assert not alive(child)
+    assert daemon("stop", shell=shell) == (0, "", "")
+
+
+@pytest.mark.skipif(not shutil.which("nginx"), reason="needs nginx")
+def test_workers_of_a_dead_nginx(node, tmp_path):
+    """They go on serving when the master is killed."""
+    words, file, _ = nginx(tmp_path)
+    assert call("pidfile", "start", *words, inside=node).code == 0
+    os.kill(int(file.read_text()), signal.SIGKILL)
+    eventually(lambda: call("pidfile", "monitor", *words, inside=node).code == 1, "the master has ended")
+    assert call("port", "monitor", "8081", inside=node).code == 0
+    assert call("pidfile", "stop", *words, inside=node).code == 0
+    assert call("port", "monitor", "8081", inside=node).code == 3
+
+
+def test_the_file_is_gone_but_the_daemon_is_not(daemon):
+    assert daemon("start").code == 0
+    pid = daemon.pid()
+    daemon.file.unlink()
+    assert daemon("monitor") == (0, "", "")
+    assert daemon("start") == (0, "", "")
+    assert daemon("stop").code == 0
+    assert not alive(pid)
 
 
 @pytest.mark.parametrize("content", ["", "0\n", "1\n", "-5\n", "x\n", "99999999999\n", "4194305\n"])

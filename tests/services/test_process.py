@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 from lab.namespaces import Namespace, alive, start_time, status
 from lab.waiting import eventually
 
-from .tools import call, every_shell
+from .tools import SERVICES, call, every_shell
 
 pytestmark = pytest.mark.lab
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -218,3 +219,47 @@ def test_an_option_is_one_only_before_the_command(service):
 def test_a_missing_program(service, bare):
     done = call("process", "start", "a", "sleep", "1000", inside=service.node, environment=bare)
     assert done == (5, "", "process a: the program python3 is missing here; install the package python3\n")
+
+
+def test_two_starts_at_once_start_it_once(service):
+    """One by had, one by hand."""
+    words = ["process", "start", service.name, "sleep", "1000"]
+    starts = [
+        service.node.popen([str(SERVICES / words[0]), *words[1:]], stdout=subprocess.DEVNULL)
+        for _ in range(4)
+    ]
+    assert [start.wait(60) for start in starts] == [0] * 4
+    assert service.node.pids() == [service.pid()]
+    assert service("stop").code == 0
+    assert service.node.pids() == []
+
+
+def test_two_services_of_one_name(service):
+    assert service("start").code == 0
+    pid = service.pid()
+    said = f"process {service.name}: another command runs by this name, as process {pid}"
+    done = service("start", "sleep", "1001")
+    assert done == (1, "", f"{said}; does another line of a list have the same NAME?\n")
+    assert service("start") == (0, "", "")
+
+
+def test_what_a_failed_start_leaves_is_ended(service):
+    assert service("start", "sh", "-c", "trap : TERM; (sleep 1000; :) & exit 3").code == 1
+    assert service.node.pids() == []
+    assert not os.path.exists(service.file)
+
+
+def test_a_full_disk_is_named(service, node):
+    fill = "mount -t tmpfs -o size=16k none /run; cat /dev/zero >/run/x"
+    words = f"{fill}; exec {SERVICES}/process start x sleep 1000"
+    done = subprocess.run(
+        node.command(["unshare", "--mount", "sh", "-c", f"{words} 2>&1"]),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, node.pids()) == (1, [])
+    assert "/run/had-services" in done.stdout
+    assert "No space left on device" in done.stdout or "can't be made" in done.stdout

@@ -18,14 +18,17 @@ show)
     printf 'UnitFileState=%s\\nLoadState=%s\\n' "${ENABLED:-disabled}" "${LOADED:-loaded}"
     read -r now next <$state
     echo "ActiveState=$now"
+    [ -z "$JOB" ] || echo "Job=${JOB%% *}"
     [ -z "$next" ] || echo "$next" >$state
     ;;
+list-jobs) echo " 11 other.service stop waiting"; echo " $JOB" ;;
+--job-mode=*) echo ${THEN:-inactive} >$state ;;
 start) [ -z "$START" ] || eval "$START"; echo ${THEN:-active} >$state ;;
 stop) [ -z "$STOP" ] || eval "$STOP"; echo ${THEN:-inactive} >$state ;;
 reset-failed) echo inactive >$state ;;
 esac
 """
-SHOW = "systemctl show --no-pager -p LoadState -p ActiveState -p UnitFileState app@1"
+SHOW = "systemctl show --no-pager -p LoadState -p ActiveState -p UnitFileState -p Job app@1"
 
 
 class Unit(StandIns):
@@ -134,3 +137,21 @@ def test_mistakes(bare):
         "",
         "systemd nginx: the program systemctl is missing here; install the package systemd\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("job", "flags"),
+    [
+        ("12 app@1.service stop waiting", "--job-mode=ignore-dependencies "),
+        ("12 app@1.service stop running", ""),
+        ("12 app@1.service restart waiting", ""),
+        ("1 app@1.service stop waiting", "--job-mode=ignore-dependencies "),
+    ],
+)
+def test_a_stop_that_systemd_has_put_off(unit, job, flags):
+    """At the machine's shutdown, until had has ended, who waits for it."""
+    unit.is_now("active")
+    assert unit("stop", JOB=job).code == 0
+    calls = unit.calls()
+    assert calls[:2] == [SHOW, "systemctl list-jobs --no-legend --no-pager"]
+    assert calls[2] == f"systemctl {flags}stop app@1"

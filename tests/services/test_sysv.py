@@ -144,3 +144,13 @@ def test_mistakes(node):
     done = call("sysv", "start", "nothing-here", inside=node)
     complaint = "there is no initscript nothing-here in /etc/init.d or /etc/rc.d/init.d"
     assert done == (1, "", f"sysv nothing-here: {complaint}\n")
+
+
+def test_one_without_status_says_nothing_about_the_service(gateway):
+    """Debian's usual answer to an unknown verb is 3, which would mean that the service doesn't run."""
+    gateway.write(STATUS="echo 'Usage: gateway {start|stop}' >&2; exit 3", STOP="exit 1")
+    assert gateway("start", "timeout=1").code == 1
+    done = gateway("stop", "timeout=1")
+    said = "/etc/init.d/gateway status ends with 3: Usage: gateway {start|stop}"
+    assert done == (1, "", f"sysv gateway: is not stopped: {said}\n")
+    assert gateway("monitor").code == 1
