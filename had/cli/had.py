@@ -15,7 +15,7 @@ from had.config.load import ConfigErrors, load_with_origins
 from had.config.settings import DaemonSettings
 from had.runtime.files import why
 from had.runtime.hookcheck import check_hooks
-from had.runtime.start import StartError, start
+from had.runtime.start import NO_STDERR, StartError, start
 
 OK = 0
 FAILED = 1
@@ -83,7 +83,7 @@ def _main(argv: Sequence[str]) -> int:
         return _complain(str(errors).splitlines())
     problems = check_hooks(settings.hooks_directory)
     if options.check:
-        return _check(settings, origins, problems)
+        return _check(settings, origins, problems, foreground=options.foreground)
     if problems:
         return _complain(problems)
     return _run(settings, options)
@@ -98,19 +98,23 @@ def _run(settings: DaemonSettings, options: Options) -> int:
         return _complain([str(error)])
 
 
-def _check(settings: DaemonSettings, origins: dict[str, str], problems: list[str]) -> int:
+def _check(
+    settings: DaemonSettings, origins: dict[str, str], problems: list[str], *, foreground: bool
+) -> int:
     """Say what would run, and what stands against it."""
     from had.config.describe import describe  # noqa: PLC0415
     from had.runtime.links import LinkFatal, Links  # noqa: PLC0415
 
     _tell(describe(settings, origins))
-    problems = problems + _bad_places(settings)
+    problems = problems + _bad_places(settings) + _bad_log(settings, foreground=foreground)
     links = Links(settings.links, selectors.DefaultSelector(), _ignore, _ignore, _ignore)
     try:
         links.plan()
         _tell("\nOn this machine now:\n")
         for line in links.describe():
             _tell(f"  {line}\n")
+        if not links.any_up:
+            _tell("  no link is up: the daemon would start, and wait for one\n")
     except LinkFatal as fatal:
         problems = [*problems, str(fatal)]
     if problems:
@@ -133,6 +137,22 @@ def _bad_places(settings: DaemonSettings) -> list[str]:
         elif not os.access(_nearest(os.path.dirname(path)), os.W_OK):
             problems.append(f"{path}: can't be written by this user")
     return problems
+
+
+def _bad_log(settings: DaemonSettings, *, foreground: bool) -> list[str]:
+    """Return why the log could not be written, as far as that can be seen without writing."""
+    if foreground or settings.log == "syslog":
+        return []
+    if settings.log == "stderr":
+        return [NO_STDERR]
+    directory = os.path.dirname(settings.log)
+    if os.path.isdir(settings.log):
+        return [f"{settings.log}: the log is a directory"]
+    if not os.path.isdir(directory):
+        return [f"{settings.log}: the log cannot be written: there is no directory {directory}"]
+    if not os.access(settings.log if os.path.exists(settings.log) else directory, os.W_OK):
+        return [f"{settings.log}: the log can't be written by this user"]
+    return []
 
 
 def _nearest(path: str) -> str:

@@ -244,6 +244,9 @@ class _Loader:
             self._warnings.append("order is not used while the old wire format is spoken: it is by name")
         if core.isolated is Isolated.STOP and all(link.crossover for link in links):
             self._warnings.append("isolated = stop never comes to pass: all links are marked crossover")
+        if core.count == 1:
+            text = f"{core.node} is the only node: it starts the services and waits for nobody; "
+            self._warnings.append(text + "if there are others, name them all in nodes")
         self._warnings.append(NO_KEY_WARNING)
 
 

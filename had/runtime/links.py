@@ -197,6 +197,11 @@ class Links:
         """Return the addresses that our heartbeats come from at the moment, as ``arrived`` shows them."""
         return frozenset(link.placement.own for link in self._links if link.placement is not None)
 
+    @property
+    def any_up(self) -> bool:
+        """Whether at least one link works now."""
+        return any(link.up for link in self._links)
+
     def describe(self) -> list[str]:
         """Say in one line per link where it is and whether it is up."""
         lines = []

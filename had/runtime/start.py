@@ -24,6 +24,10 @@ from had.runtime.shared import Shared
 
 INTERRUPTED = 128 + signal.SIGINT
 """Exit code, as a shell's, of a command that was interrupted while it waited for its daemon."""
+NO_STDERR = (
+    "log = stderr: the daemon detaches and has no standard error then; "
+    "run it with -f, or log to syslog or a file"
+)
 TRIES = 50
 TRY_S = 0.1
 """A worker whose guard has died is given five seconds to write its number into the pid file."""
@@ -39,8 +43,7 @@ def start(settings: DaemonSettings, *, foreground: bool, version: str) -> int:
     :raises StartError:
     """
     if settings.log == "stderr" and not foreground:
-        text = "log = stderr: the daemon detaches and has no standard error then; "
-        raise StartError(text + "run it with -f, or log to syslog or a file")
+        raise StartError(NO_STDERR)
     address = take_address(os.environ)
     log = Log(open_target("stderr" if foreground else settings.log, settings.instance))
     problem = log.target.problem()

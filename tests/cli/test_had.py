@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -191,3 +192,36 @@ def test_warnings_are_told_and_the_daemon_starts(make: Make) -> None:
     assert done.returncode == 0
     assert done.stderr == "had: 'begin' is not a flag; it is ignored\n"
     daemon.wait_state("Running")
+
+
+def test_check_finds_what_start_refuses(make: Make, tmp_path: Path) -> None:
+    """A restart asks --check first: what passes there must not leave a node without its daemon."""
+    daemon = make()
+    for log, complaint in (
+        ("stderr", "log = stderr: the daemon detaches"),
+        (tmp_path, f"had: {tmp_path}: the log is a directory"),
+        (
+            tmp_path / "no" / "log",
+            f"had: {tmp_path}/no/log: the log cannot be written: there is no directory",
+        ),
+    ):
+        text = daemon.config.read_text()
+        daemon.config.write_text(re.sub("^log = .*$", f"log = {log}", text, flags=re.MULTILINE))
+        for words in (("--check",), ()):
+            done = had("-F", str(daemon.config), *words)
+            assert done.returncode == 1
+            if words or log != tmp_path / "no" / "log":
+                assert complaint.removeprefix("had: ").split(": ")[0] in done.stderr
+        assert daemon.processes() == []
+
+
+def test_check_says_that_no_link_is_up_and_that_a_node_is_alone(tmp_path: Path) -> None:
+    file = tmp_path / "had.conf"
+    hooks = Path(__file__).resolve().parents[2] / "scripts"
+    node = os.uname().nodename.partition(".")[0]
+    file.write_text(
+        f"nodes = {node},\n[hooks]\ndirectory = {hooks}\n[links]\n[[lan]]\nnetwork = 198.51.100.0/24\n"
+    )
+    done = had("--check", "-F", str(file))
+    assert "no link is up: the daemon would start, and wait for one" in done.stdout
+    assert "is the only node: it starts the services and waits for nobody" in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -308,3 +309,24 @@ def test_a_path_with_blanks(tmp_path):
     directory.mkdir()
     done, calls = Runner(directory).run("start", "web x\n")
     assert (done.code, calls) == (0, ["web<start><x>"])
+
+
+@every_shell
+def test_a_stop_that_hangs_leaves_time_for_the_others(runner, shell):
+    """The hook as a whole has HAD_TIMEOUT seconds; what comes after one that hangs is stopped too."""
+    hanging = runner.services / "web"
+    hanging.write_text(SERVICE + "case $1 in stop) sleep 1000 ;; esac\n")
+    began = time.monotonic()
+    # In a session of its own, as had runs a hook; `timeout` waits for it.
+    done, calls = runner.run("stop", LIST, ("setsid", "--wait", *shell), HAD_TIMEOUT="12.5")
+    assert done.code == 1
+    assert time.monotonic() - began < 12
+    assert [line.split("<")[0] for line in calls] == ["web", "address", "disk"]
+    assert "web: was ended after 3 s, for the others are to be stopped too\n" in done.err
+    assert done.err.endswith("not stopped: web\n")
+
+
+def test_by_hand_a_stop_may_take_its_time(runner):
+    (runner.services / "web").write_text(SERVICE + "case $1 in stop) sleep 2 ;; esac\n")
+    done, calls = runner.run("stop", LIST)
+    assert (done.code, len(calls)) == (0, 3)

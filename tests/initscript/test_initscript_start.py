@@ -114,6 +114,14 @@ def test_settings_with_a_slip_start_nothing_but_do_not_keep_from_stopping(machin
     assert machine.daemons() == []
 
 
+def test_a_daemon_that_would_not_detach_is_not_started(machine: Machine) -> None:
+    machine.set(HAD_OPTIONS="-T 5 -f")
+    result = machine("start")
+    assert result.code == 6
+    assert "take -f out of HAD_OPTIONS" in result.err
+    assert machine.daemons() == []
+
+
 def test_a_stop_timeout_that_is_no_number(machine: Machine) -> None:
     machine.start()
     machine.set(STOP_TIMEOUT="10m")

@@ -179,6 +179,33 @@ def test_a_dead_daemon_with_its_pid_file_left(each_machine: Machine) -> None:
     assert machine("stop").code == 0
 
 
+def test_a_daemon_that_died_is_not_forgotten_by_one_stop(machine: Machine) -> None:
+    machine.start()
+    machine.node.kill_daemon()
+    assert machine("stop").code == 1
+    result = machine("stop")
+    assert result.code == 0
+    assert "the last one died, RUNNING: " in result.err
+    assert "its services may still run here" in result.err
+    result = machine("status")
+    assert result.code == 3
+    assert "The last one died, RUNNING: " in result.out
+    machine.good("start")
+    assert machine.good("stop").err == ""
+    assert "died" not in machine("status").text
+
+
+def test_a_stop_that_looks_in_the_wrong_place_says_what_it_sees(machine: Machine) -> None:
+    machine.start()
+    machine.set(PIDFILE="/run/had/had.pid")
+    for verb, code in (("stop", 0), ("status", 3)):
+        result = machine(verb)
+        assert result.code == code
+        assert f"process {machine.node.guard} is a had with another pid file: " in result.err
+        assert result.err.count("another pid file") == 1
+    assert machine.node.serving
+
+
 def test_a_lock_file_that_is_left(make_machines: MakeMachines) -> None:
     machine = make_machines(1, "alt", "dash")[0]
     machine.start()

@@ -87,8 +87,14 @@ def test_a_node_from_make_install_to_make_uninstall(root):
     )
     assert service(root) == [running]
 
+    left = root.file("/run/had-web.pid")
+    left.write_text("1\n")  # of a daemon that was killed, and its services may run
     root.good("/etc/init.d/had", "stop")
     assert service(root) == []
+    done = root.run(*MAKE, "uninstall")
+    assert done.returncode != 0
+    assert "/run/had-web.pid is left by a daemon that died" in done.stdout
+    left.unlink()
     assert "code=0\n" in status.read_text()
     said = root.good(*MAKE, "uninstall")
     assert said == (

@@ -296,10 +296,11 @@ def test_a_shutdown_waits_for_stophasrv(doomed):
     assert "code=0\n" in status
 
 
-def test_a_shutdown_keeps_the_order_of_the_hook(doomed):
+@pytest.mark.parametrize(
+    "stop", ["systemctl --job-mode=ignore-dependencies stop db", "/usr/lib/had/services/systemd stop db"]
+)
+def test_a_shutdown_keeps_the_order_of_the_hook(doomed, stop):
     """As docs/systemd.md says: the unit stays until had has stopped, and the hook stops it all the same."""
-    story, status = shut_down(
-        doomed, "Before=had.service", "systemctl --job-mode=ignore-dependencies stop db"
-    )
+    story, status = shut_down(doomed, "Before=had.service", stop)
     assert story == "begin db mounted: x end"
     assert "code=0\n" in status

@@ -14,7 +14,7 @@ import pytest
 from lab.namespaces import Namespace, alive, start_time
 from lab.waiting import eventually
 
-from .tools import call, every_shell
+from .tools import SERVICES, call, every_shell
 
 pytestmark = pytest.mark.lab
 
@@ -293,3 +293,36 @@ def test_mistakes(words, complaint):
     for verb in ("start", "check"):
         done = call("pidfile", verb, *words)
         assert done == (2, "", f"pidfile {words[0]}: {complaint}\n")
+
+
+SLOW = "sh -c 'trap : TERM; sleep {}; setsid sleep 1000 & echo $! >$0; wait' $0 & wait"
+
+
+@every_shell
+@pytest.mark.parametrize("moment", ["before the daemon", "after it"])
+def test_a_stop_after_a_start_that_was_ended_half_way(daemon, shell, moment):
+    """had has ended the hook, but what makes the daemon is in a session of its own, and goes on."""
+    daemon.command.write_text(f"#!/bin/sh\n{SLOW.replace('$0', str(daemon.file)).format(3)}\n")
+    hook = daemon.node.popen(
+        [*shell, str(SERVICES / "pidfile"), "start", str(daemon.file), str(daemon.command)]
+    )
+    if moment == "after it":
+        eventually(daemon.file.exists, "the daemon is there")
+    else:
+        eventually(lambda: len(daemon.node.pids()) >= 5, "it is under way")
+    os.killpg(os.getpgid(hook.pid), signal.SIGKILL)
+    hook.wait()
+    eventually(lambda: len(daemon.node.pids()) > 0, "what it has started goes on")
+    assert daemon("start", shell=shell).code == 1
+    said = daemon.said("has ended a start that was under way")
+    assert daemon("stop", "timeout=1", shell=shell) == (0, said, "")
+    assert daemon.node.pids() == []
+    assert daemon("stop", shell=shell) == (0, "", "")
+
+
+def test_a_start_that_goes_on_after_its_time(daemon):
+    daemon.command.write_text(f"#!/bin/sh\n{SLOW.replace('$0', str(daemon.file)).format(1000)}\n")
+    assert daemon("start", "timeout=1").code == 1
+    said = daemon.said("has ended a start that was under way")
+    assert daemon("stop", "timeout=1") == (0, said, "")
+    assert daemon.node.pids() == []

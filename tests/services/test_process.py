@@ -263,3 +263,14 @@ def test_a_full_disk_is_named(service, node):
     assert (done.returncode, node.pids()) == (1, [])
     assert "/run/had-services" in done.stdout
     assert "No space left on device" in done.stdout or "can't be made" in done.stdout
+
+
+@every_shell
+def test_a_stop_where_nothing_can_be_written(node, shell):
+    stop = " ".join([*shell, str(SERVICES / "process"), "stop x sleep 1000"])
+    words = f"""mount -t tmpfs none /run; {SERVICES}/process start x sleep 1000 && mount -o remount,ro /run &&
+        {stop} && {stop}"""
+    command = node.command(["unshare", "--mount", "sh", "-c", words])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.splitlines()[1:]) == (0, ["process x: stopped"])
+    assert node.pids() == []

@@ -154,3 +154,11 @@ def test_one_without_status_says_nothing_about_the_service(gateway):
     said = "/etc/init.d/gateway status ends with 3: Usage: gateway {start|stop}"
     assert done == (1, "", f"sysv gateway: is not stopped: {said}\n")
     assert gateway("monitor").code == 1
+
+
+def test_a_start_that_takes_too_long_does_not_go_on(gateway, node):
+    """Or it would come up when all has been stopped."""
+    gateway.write(START="kill $!; wait; rm $file; sh -c 'sleep 1001; sleep 1002'; :")
+    assert gateway("start", "timeout=1").code == 1
+    assert node.pids() == []
+    assert gateway("stop").code == 0
