@@ -111,7 +111,9 @@ def stop_over(turn: Turn, group: Group, good: bool, what: str) -> None:
         text = f"{what}: the services may still run here, and another node may start them"
         become(turn, group, Cause.STOP_FAILED, Reason("stop-failed", text), Level.ERROR)
     elif group.goal is Phase.ERRORED:
-        text = "the services are stopped after a failure: this node stays out until SIGUSR2"
+        # Why it stops is why it stays out; a person's word in between says nothing of that.
+        failure = "a failure" if group.reason.word else group.reason.text.partition(": ")[0]
+        text = f"{failure}; the services are stopped, and this node stays out until SIGUSR2"
         become(turn, group, Cause.STOPPED_ERRORED, Reason("errored", text), Level.ERROR)
     else:
         become(turn, group, Cause.STOPPED, Reason("standby", "the services are stopped here"))
