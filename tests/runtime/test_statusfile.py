@@ -234,10 +234,8 @@ def test_a_failed_start_is_no_standby(make: Make) -> None:
     daemon.control("starthasrv.fail")
     daemon.up()
     shown = daemon.wait_shown(state="ERRORED")
-    assert (
-        shown["reason"]
-        == "starthasrv failed (exit status 1); the services are stopped, and this node stays out until SIGUSR2"
-    )
+    why = "starthasrv failed (exit status 1)"
+    assert shown["reason"] == f"{why}; the services are stopped, and this node stays out until SIGUSR2"
     told(daemon, signal.SIGUSR2, "SIGUSR2: the error is cleared")
 
 
