@@ -46,25 +46,27 @@ class Children:
         self._started[process.pid] = process
         return process
 
-    def reap(self) -> None:
-        """Wait for all that has ended."""
-        with contextlib.suppress(ChildProcessError):
-            while True:
+    def reap(self) -> bool:
+        """Wait for all that has ended.  Returns whether a child is left; if not, there is no descendant."""
+        while True:
+            try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
-                if pid == 0:
-                    return
-                process = self._started.pop(pid, None)
-                if process is not None:
-                    process.returncode = os.waitstatus_to_exitcode(status)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            process = self._started.pop(pid, None)
+            if process is not None:
+                process.returncode = os.waitstatus_to_exitcode(status)
 
     def end_all(self) -> list[int]:
         """Kill all descendants, until there are none.  Returns those that are left, normally nobody."""
         left: list[Process] = []
         for _ in range(_END_TRIES):
-            self.reap()
+            # Only this is certain: a daemon that detaches just now may be on no list.
+            if not self.reap():
+                return []
             left = descendants(os.getpid())
-            if not left:
-                break
             for process in left:
                 send(process, signal.SIGKILL)
             time.sleep(_STEP)

@@ -1,14 +1,26 @@
-"""What all tests share: lab tests are skipped, visibly, where the machine can't run them; the tests that must
-run alone can be told apart; hypothesis sets no deadlines.
+"""What all tests share: lab tests are skipped, visibly, where the machine can't run them; how the others are
+run side by side; hypothesis sets no deadlines.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from typing import Any
 
 import hypothesis
 import pytest
+
+# Files whose tests share what is expensive to make: one worker runs them all.
+TOGETHER = frozenset(
+    (
+        "tests/install/test_spec.py",
+        "tests/install/test_systemd.py",
+        "tests/install/test_wheel.py",
+        "tests/services/test_postgresql.py",
+        "tests/sim/test_seeds.py",
+    )
+)
 
 # How long one example takes is the machine's affair: it may be busy.
 hypothesis.settings.register_profile("unhurried", deadline=None)
@@ -21,6 +33,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("only", "not"),
         help="run only the tests that are marked alone, or only the others (tools/run-tests does both)",
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With -n: a worker gets one test at a time, in their order, but for the files that stay together.
+
+    (Those come first.  What xdist has for this, the mark xdist_group, does nothing with pytest 9.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file in TOGETHER else nodeid
+
+    return Scheduler(config, log)
 
 
 def why_no_lab() -> str:

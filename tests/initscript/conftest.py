@@ -33,7 +33,9 @@ def minute(
         machine = Machine(lab.nodes[0], "alt", "bash")
         machine.start()
         machine.slow_stop(62)
-        yield Minute(machine, machine.node.guard, machine.begin("stop"))
+        begun = Minute(machine, machine.node.guard, machine.begin("stop"))
+        yield begun
+        begun.run.close()  # of several workers only one has waited for it
     finally:
         lab.close()
 

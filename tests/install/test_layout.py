@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,13 @@ def lean(source, tmp_path_factory):
         if path.name not in ("__init__.py", "cli", "installation.md"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     return lean
+
+
+def open_to_all(path: Path) -> None:
+    """Let other users get there: pytest's directories are for its own user."""
+    for directory in (path, *path.parents):
+        if directory.is_relative_to(tempfile.gettempdir()) and directory.stat().st_mode & 0o005 != 0o005:
+            directory.chmod(0o755)
 
 
 def install(dest: Path, *words: str, source: Path = ROOT, **options: object) -> str:
@@ -218,13 +226,9 @@ def test_any_shell_will_do(dest, shell, lean):
 @pytest.mark.skipif(os.geteuid() != 0, reason="is run as somebody else than root")
 def test_who_is_not_root_can_install_below_a_directory_of_his_own(source, tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
-    home.chmod(0o755)
-    for parent in home.parents[:2]:
-        parent.chmod(0o755)
     os.chown(home, 65534, 65534)
-    for directory in (source, *source.parents[:3]):
-        if directory.stat().st_mode & 0o005 != 0o005:
-            directory.chmod(0o755)
+    for place in (home, source):
+        open_to_all(place)
     install(home / "root", source=source, user=65534, group=65534, extra_groups=[])
     assert (home / "root/usr/sbin/had").stat().st_uid == 65534
 
@@ -234,6 +238,7 @@ def test_who_is_not_root_can_install_below_a_directory_of_his_own(source, tmp_pa
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="is run as somebody else than root")
 def test_who_is_not_root_is_told_so(source):
+    open_to_all(source)
     said = refused("install", source=source, user=65534, group=65534, extra_groups=[])
     assert said == "install: only root can install into /; DESTDIR=DIRECTORY installs elsewhere\n"
 

@@ -18,11 +18,7 @@ HERE = Path(__file__).parent
 SPEC = ROOT / "packaging" / "had.spec"
 
 needs_rpm = pytest.mark.skipif(shutil.which("rpmbuild") is None, reason="needs rpmbuild (package rpm)")
-pytestmark = [
-    needs_rpm,
-    pytest.mark.skipif(bool(why_no_wheels()), reason=why_no_wheels()),
-    pytest.mark.xdist_group("spec"),  # the package is built once
-]
+pytestmark = [needs_rpm, pytest.mark.skipif(bool(why_no_wheels()), reason=why_no_wheels())]
 
 # What the old package had, from its specification: the paths are those of had 1.0.8 on ALT.
 AS_OF_OLD = {

@@ -14,11 +14,7 @@ from roots import Root, why_no_root
 from systemd_machine import UNITS, Machine, why_no_systemd
 
 WHY_NOT = why_no_root() or why_no_systemd()
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT),
-    pytest.mark.xdist_group("systemd"),  # one machine for most of them
-]
+pytestmark = [pytest.mark.lab, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
 CONFIGURATION = """\
 node = alpha

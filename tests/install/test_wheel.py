@@ -20,10 +20,7 @@ from roots import (
 )
 
 WHY_NOT = why_no_wheels() or why_no_system_python()
-pytestmark = [
-    pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT),
-    pytest.mark.xdist_group("wheel"),  # the wheel is built once
-]
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 
 def run(*words: str, **options: object) -> str:

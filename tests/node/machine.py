@@ -172,7 +172,9 @@ class Disk:
         """Have on it what was remembered, whatever was written since."""
         self.close()
         self._image.with_suffix(".copy").rename(self._image)
-        subprocess.run(["losetup", self.device, self._image], check=True)
+        words = ["losetup", self.device, self._image]
+        # Another test that wants any free device may have got it in between, for a moment.
+        eventually(lambda: subprocess.run(words, check=False).returncode == 0, f"{self.device} is free again")
 
     def close(self) -> None:
         subprocess.run(["losetup", "--detach", self.device], check=True)

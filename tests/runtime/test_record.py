@@ -252,7 +252,8 @@ def test_full_and_read_only_disk(tmp_path):
         assert sorted(os.listdir(place)) == ["epoch", "filler", "sole-survivor"]
         desk.recorder.erase_mark(now())  # a full disk does not keep the mark alive
         wait_for(lambda: desk.poll() or load(str(place)).mark_epoch is None)
-        os.system(f"mount -o remount,ro {place}")
+        # Busy while the writer, which goes on trying epoch 4, has a file open.
+        wait_for(lambda: os.system(f"mount -o remount,ro {place}") == 0)
         desk.recorder.write_mark(4, now())
         wait_for(lambda: desk.poll() or "Read-only file system" in desk.told[-1][1])
         os.system(f"mount -o remount,rw {place}")

@@ -269,11 +269,11 @@ def test_thirty_deaths_leave_nothing_behind(make: Make) -> None:
 
 
 def test_services_are_the_guards_children_and_no_zombies_stay(make: Make) -> None:
-    # a service that a hook leaves running, and one that ends by itself
+    # a service that a hook leaves running, also when nobody listens to it, and one that ends by itself
     daemon = make()
     daemon.control(
         "starthasrv.do",
-        "(sleep 0.3) & (while :; do echo tick of the service; sleep 0.05; done) & "
+        "(sleep 0.3) & (trap '' PIPE; while :; do echo tick of the service; sleep 0.05; done) & "
         f"echo $! >{daemon.top}/service.pid\n",
     )
     guard = daemon.running()

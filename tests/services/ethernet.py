@@ -72,15 +72,19 @@ class Listener:
             self.socket.bind((interface, 3))
         self.socket.setblocking(False)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self.socket.setsockopt(socket.SOL_SOCKET, 35, 1)  # SO_TIMESTAMPNS: when the kernel had it
         self.frames: list[tuple[float, int, bytes]] = []
 
     def announcements(self, address: str) -> list[tuple[float, str, str]]:
         """Those of an address so far: the time, the kind, and the MAC address that it is said to have."""
         packed = ipaddress.ip_interface(address).ip.packed
+        offset = time.monotonic() - time.time()
         with contextlib.suppress(BlockingIOError):
             while True:
-                frame = self.socket.recv(2048)
-                self.frames.append((time.monotonic(), struct.unpack("!H", frame[12:14])[0], frame))
+                frame, ancillary, _flags, _from = self.socket.recvmsg(2048, 256)
+                seconds, nanoseconds = struct.unpack("@qq", ancillary[0][2][:16])
+                moment = seconds + nanoseconds / 1e9 + offset
+                self.frames.append((moment, struct.unpack("!H", frame[12:14])[0], frame))
         found = []
         for moment, kind, frame in self.frames:
             packet = frame[14:]

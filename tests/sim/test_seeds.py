@@ -74,6 +74,7 @@ def test_a_bad_file_is_one_line(capsys, tmp_path):
     assert capsys.readouterr().err.count("\n") == 2
 
 
+@pytest.mark.alone
 def test_speed_is_measured(capsys):
     """A third of what is asked for, so that a busy machine does not make it fail."""
     assert main(["--speed"]) == 0
