@@ -119,9 +119,13 @@ def test_services_found_running_when_all_start_at_once_are_left_alone(
 ) -> None:
     lab = make_lab(2)
     (node,) = [node for node in lab.nodes if node.name == serving]
+    (other,) = [each for each in lab.nodes if each is not node]
     (node.control / "service").touch()
+    other.hook("stophasrv", "hang")  # had it claimed already, the services would be stopped
     for each in lab.nodes:
         each.start()
+    node.wait("Running")
+    other.unhook("stophasrv", "hang")
     for each in lab.nodes:
         each.wait("Running", of=node)
     assert lab.running() == [node]
