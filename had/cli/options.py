@@ -8,6 +8,7 @@ no sense is refused.
 from __future__ import annotations
 
 import getopt
+import os.path
 import socket
 from collections.abc import Sequence
 from typing import Callable
@@ -141,6 +142,12 @@ def _path(text: str) -> str:
     return text
 
 
+def _file(text: str) -> str:
+    if text.endswith("/") or os.path.basename(text) in (".", ".."):
+        raise UnfitError("is a directory's path")
+    return _path(text)
+
+
 def _whole(section: str, name: str) -> Callable[[str], int]:
     key = BY_PLACE[section, name]
     return lambda text: parse_whole(text, int(key.low), int(key.high))
@@ -167,7 +174,7 @@ _SAME = {"--config": "-F", "--help": "-h"}
 _ARGUMENTS: dict[str, Callable[[str], object]] = {
     **dict.fromkeys(_OWN_ADDRESS_FLAGS, _own_address),
     **dict.fromkeys(_BROADCAST_FLAGS, _broadcast_address),
-    "-l": _path,
+    "-l": _file,
     "-n": _whole(TOP, "nodes"),
     "-p": _whole(LINKS, "port"),
     "-s": _path,

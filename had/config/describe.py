@@ -19,6 +19,9 @@ def describe(settings: DaemonSettings, origins: Optional[Mapping[str, str]] = No
     ``origins`` is what :func:`had.config.load.load_with_origins` tells.
     """
     core = settings.core
+    # Defaults that don't go together are let pass, but are refused where somebody writes them.
+    startup = "startup" if core.startup_ns >= core.dead_ns else "# startup"
+    quorum = "startup_quorum" if core.startup_quorum_ns >= 2 * core.heartbeat_ns else "# startup_quorum"
     top = {
         "cluster": settings.cluster,
         "instance": settings.instance,
@@ -28,8 +31,8 @@ def describe(settings: DaemonSettings, origins: Optional[Mapping[str, str]] = No
         "heartbeat": show_duration(core.heartbeat_ns),
         "warn": show_duration(core.warn_ns),
         "dead": show_duration(core.dead_ns),
-        "startup": show_duration(core.startup_ns),
-        "startup_quorum": show_duration(core.startup_quorum_ns),
+        startup: show_duration(core.startup_ns),
+        quorum: show_duration(core.startup_quorum_ns),
         "alone": core.alone.value,
         "isolated": core.isolated.value,
         "stop_failure": core.stop_failure.value,
@@ -73,7 +76,8 @@ def _section(section: str, values: Mapping[str, str], origins: Optional[Mapping[
     for name, value in values.items():
         if value:
             line = f"{name} = {value}"
-            origin = (origins or {}).get(f"{section}.{name}" if section else name)
+            key = name.lstrip("# ")
+            origin = (origins or {}).get(f"{section}.{key}" if section else key)
             lines.append(f"{line:<40}  # {origin}" if origin else line)
     return lines
 

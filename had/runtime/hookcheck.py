@@ -54,7 +54,7 @@ def _bad_interpreter(path: str) -> list[str]:
         return [f"{path}: its lines end in CR LF, so it can't be run; sed -i 's/\\r$//' {path}"]
     words = first[2:].split()
     interpreter = os.fsdecode(words[0]) if words else ""
-    if not os.access(interpreter, os.X_OK):
+    if "\0" in interpreter or not os.access(interpreter, os.X_OK):
         return [f"{path}: line 1 names {interpreter!a}, which can't be run"]
     return []
 

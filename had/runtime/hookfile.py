@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from typing import Optional
 
 from had.core.actions import Hook
@@ -16,6 +17,8 @@ from had.runtime.files import open_regular, read_small, remove, write_all
 from had.runtime.processes import boot_id
 
 _TITLE = "had-hook 1"
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_MAX_ERROR = 4095
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +31,7 @@ class HookFile:
     """Start time of the process, in clock ticks since boot."""
     boot: str
     failed: int = 0
-    """Error number, if the script could not be run."""
+    """Error number, if the script could not be run; at most 4095, the kernel's highest."""
 
 
 def path_of(run_directory: str, hook: Hook) -> str:
@@ -70,20 +73,38 @@ def add_failure(path: str, number: int) -> None:
 def read(path: str) -> Optional[HookFile]:
     """Return what the file says, or None where it is missing, unreadable or not such a file."""
     try:
-        lines = read_small(path).decode("ascii").splitlines()
-    except (OSError, UnicodeDecodeError):
+        return understand(read_small(path))
+    except OSError:
+        return None
+
+
+def understand(data: bytes) -> Optional[HookFile]:
+    """Return what these bytes say, or None where they are no such file."""
+    try:
+        lines = data.decode("ascii").splitlines()
+    except UnicodeDecodeError:
         return None
     if not lines or lines[0] != _TITLE:
         return None
     said = dict(line.split(" ", 1) for line in lines[1:] if " " in line)
     try:
         found = HookFile(
-            int(said["run"]),
-            int(said["pid"]),
-            int(said["started"]),
+            _number(said["run"]),
+            _number(said["pid"]),
+            _number(said["started"]),
             said["boot"],
-            int(said.get("failed", "0")),
+            _number(said.get("failed", "0")),
         )
     except (KeyError, ValueError):
         return None
-    return found if found.pid > 1 else None
+    return found if found.pid > 1 and found.failed <= _MAX_ERROR else None
+
+
+def _number(text: str) -> int:
+    """Read a number as :func:`claim` writes it; int() takes signs, underscores and any length as well.
+
+    :raises ValueError:
+    """
+    if not _NUMBER.fullmatch(text):
+        raise ValueError
+    return int(text)

@@ -86,13 +86,25 @@ def read_interfaces() -> tuple[Interface, ...]:
     # A socket of its own for each question: no answer to an earlier, broken off one can be in the way.
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as request:
         request.setblocking(False)  # the kernel has put the answer there when send() returns
-        without_statistics = _ATTRIBUTE.pack(8, _IFLA_EXT_MASK) + _NUMBER.pack(_RTEXT_FILTER_SKIP_STATS)
-        links = _dump(request, _RTM_GETLINK, _LINK_BODY.pack(0, 0, 0, 0, 0) + without_statistics)
-        addresses: dict[int, list[Address]] = {}
-        for body in _dump(request, _RTM_GETADDR, _ADDRESS_BODY.pack(0, 0, 0, 0, 0)):
-            index, address = _parse_address(body)
-            if address is not None:
-                addresses.setdefault(index, []).append(address)
+        try:
+            return ask(request)
+        except (struct.error, ValueError, OverflowError):
+            # An answer that can't be read is as good as none; it must not end the daemon.
+            raise OSError(errno.EPROTO, os.strerror(errno.EPROTO)) from None
+
+
+def ask(request: socket.socket) -> tuple[Interface, ...]:
+    """As :func:`read_interfaces`, over this socket.
+
+    For an answer that is no proper netlink raises struct.error, ValueError or OverflowError, too.
+    """
+    without_statistics = _ATTRIBUTE.pack(8, _IFLA_EXT_MASK) + _NUMBER.pack(_RTEXT_FILTER_SKIP_STATS)
+    links = _dump(request, _RTM_GETLINK, _LINK_BODY.pack(0, 0, 0, 0, 0) + without_statistics)
+    addresses: dict[int, list[Address]] = {}
+    for body in _dump(request, _RTM_GETADDR, _ADDRESS_BODY.pack(0, 0, 0, 0, 0)):
+        index, address = _parse_address(body)
+        if address is not None:
+            addresses.setdefault(index, []).append(address)
     interfaces = (_parse_link(body, addresses) for body in links)
     return tuple(sorted(interfaces, key=lambda interface: interface.index))
 

@@ -1,7 +1,7 @@
 """What holds whatever happens: random events for one node, random faults for two and three.
 
-The world itself raises when a node wants to be woken in the past, spins, runs two hooks at once or
-``starthasrv`` twice; so a test here often has nothing more to say than: play this.
+:class:`core.player.Player` and the world themselves raise when a node wants to be woken in the past, spins,
+runs two hooks at once or ``starthasrv`` twice; so a test here often has nothing more to say than: play this.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import dataclasses
 import pickle
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from property_settings import examples
 
-from core.world import START_NS, Script, World, ns, settings
-from had.core.actions import Hook, RunHook
+from core.player import Player
+from core.world import START_NS, Script, World
+from had.core.actions import Hook
 from had.core.data import NodeData, clone, fingerprint
 from had.core.events import (
     Command,
@@ -30,17 +32,11 @@ from had.core.events import (
     Tick,
     Word,
 )
-from had.core.group import announced
-from had.core.membership import order_key
-from had.core.node import Node
 from had.core.settings import SECOND, Alone, Isolated, Link, StopFailure
-from had.core.states import Phase, State
-from had.core.turn import Turn
+from had.core.states import State
 
-few = hypothesis_settings(
-    max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
-fewer = hypothesis_settings(few, max_examples=40)
+few = examples(120)
+fewer = examples(40)
 
 PEERS = ("a", "b", "C", "z")
 configs = st.fixed_dictionaries(
@@ -71,69 +67,103 @@ spans = st.sampled_from([0, 0, 0.001, 0.1, 0.5, 1, 1, 2.5, 5, 5.1, 12, 21, 65])
 plays = st.lists(st.tuples(spans, events), max_size=60)
 
 
-class Player:
-    """One node without a world: hooks end when the play says so, in any way, and run numbers may be wrong."""
-
-    def __init__(self, config: dict) -> None:
-        self.node = Node(settings("m", **config), epoch=3, mark=True, mark_same_boot=True)
-        self.now_ns = START_NS
-        self.running: RunHook | None = None
-        self.actions: list = []
-
-    def step(self, event) -> None:
-        node = self.node
-        actions = node.step(event, self.now_ns)
-        assert node.wake_ns is None or node.wake_ns > self.now_ns
-        for action in actions:
-            if isinstance(action, RunHook):
-                assert self.running is None, "two hooks at once"
-                self.running = action
-        self.actions += actions
-
-    def play(self, span: float, event) -> None:
-        """Let time pass, waking the node when it wants, then give it an event."""
-        until_ns = self.now_ns + ns(span)
-        for _ in range(4000):
-            wake_ns = self.node.wake_ns
-            if wake_ns is None or wake_ns > until_ns:
-                break
-            self.now_ns = wake_ns
-            self.step(Tick())
-        else:
-            raise AssertionError("it spins")
-        self.now_ns = until_ns
-        if isinstance(event, LinkChanged) and event.link >= len(self.node.settings.links):
-            event = Tick()
-        if isinstance(event, HookOver):
-            number = self.node.data.groups[0].run + event.run if self.node.data.groups else 0
-            if self.running is not None and number == self.running.run:
-                self.running = None
-            event = dataclasses.replace(event, run=number)
-        self.step(event)
-
-
 def told(actions: list) -> list[str]:
     return [repr(action) for action in actions]
 
 
-@few
-@given(configs, plays)
-def test_no_sequence_of_events_is_too_much(config, play):
-    """InvariantError, waking in the past, a spin, two hooks at once: none of it, whatever comes."""
-    player = Player(config)
-    for span, event in play:
-        player.play(span, event)
-        view = player.node.view(player.now_ns)
-        names = [line.name for line in view.nodes]
-        assert names == sorted(names, key=order_key)
-        assert not names or "m" in names
-        group = player.node.data.groups[0]
-        assert (group.phase is Phase.GONE) is (player.node.data.exit_code is not None)
-        assert (player.node.wake_ns is None) is (group.phase is Phase.GONE)
-        assert player.running is None or group.hook is player.running.hook or group.phase is Phase.GONE
-        if group.phase is not Phase.GONE and player.node.data.stall_ns is None:
-            turn = Turn(player.node.settings, clone(player.node.data), player.now_ns)
-            assert player.node.data.announced == [announced(turn, group)], "what is so has been said"
+class Life(RuleBasedStateMachine):
+    """A node that anything happens to: what must hold is in :class:`Player`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.player: Player | None = None
+
+    @initialize(
+        config=configs, epoch=st.sampled_from([0, 3, 2**40]), mark=st.booleans(), orderly=st.booleans()
+    )
+    def begin(self, config, epoch, mark, orderly):
+        self.config = config
+        self.player = Player(config, epoch=epoch, mark=mark)
+        self.player.step(Tick())
+        if orderly:
+            self.player.step(LeftoversGone())
+            self.player.good_time(25, {})
+
+    @rule(span=spans, event=events)
+    def anything(self, span, event):
+        self.player.play(span, event)
+
+    @rule(span=spans, outcome=st.sampled_from(Outcome))
+    def hook_is_over(self, span, outcome):
+        self.player.play(span, Tick())
+        self.player.end_hook(outcome)
+
+    @rule(
+        span=st.sampled_from([1, 3, 7]),
+        peers=st.dictionaries(st.sampled_from(PEERS), st.sampled_from(State), max_size=3),
+    )
+    def good_time(self, span, peers):
+        self.player.good_time(span, peers)
+
+    @rule(
+        peers=st.dictionaries(st.sampled_from(PEERS), st.sampled_from(State), min_size=1, max_size=3),
+        word=st.sampled_from(Word),
+    )
+    def a_word_beside_others(self, peers, word):
+        self.player.step(LeftoversGone())
+        self.player.good_time(3, peers)
+        self.player.play(0, Command(word))
+        self.player.good_time(1, peers)
+
+    @precondition(lambda self: self.player is not None and self.player.node.data.exit_code is not None)
+    @rule(lost=st.booleans(), orderly=st.booleans())
+    def started_again(self, lost, orderly):
+        """The next daemon, with what the last one left on the disk; or without (E6, L1)."""
+        data = self.player.node.data
+        epoch = 0 if lost else data.epoch_recorded
+        self.begin(self.config, epoch, data.mark and not lost, orderly)
+
+    @rule(first=events, second=events)
+    def two_things_at_once_and_no_tick_between(self, first, second):
+        self.player.play(0, first)
+        self.player.play(0, second)
+
+    @rule(span=st.sampled_from([0.5, 2, 4.9, 5.1, 12]), event=events)
+    def asleep(self, span, event):
+        self.player.sleep(span)
+        self.player.play(0, event)
+
+    @rule(span=st.sampled_from([0, 0.2, 3, 9]))
+    def another_worker(self, span):
+        self.player.replace(span)
+        self.player.step(Tick())
+
+    @rule(back=st.integers(1, 100 * SECOND))
+    def the_clock_goes_back(self, back):
+        """The caller never lets it; if it does all the same, the node's own time stands still."""
+        self.player.step(Tick(), self.player.now_ns - back)
+
+    @rule(number=st.integers(0, 120), state=st.sampled_from(State))
+    def made_up_names(self, number, state):
+        for more in range(20):
+            self.player.step(Heard(0, f"x{number + more}", (state,)))
+
+    @rule()
+    def a_copy_goes_on(self):
+        self.player.node = self.player.node.copy()
+
+    @invariant()
+    def what_is_kept_is_bounded(self):
+        if self.player is not None:
+            data = self.player.node.data
+            assert len(data.peers) <= 80
+            assert len(data.told_ns) <= 100
+            assert len(data.met) < max(self.player.node.settings.count, 1)
+            assert len(data.unanswered) <= len(Word)
+
+
+TestLife = Life.TestCase
+TestLife.settings = examples(30, stateful_step_count=40)
 
 
 @few
