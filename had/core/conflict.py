@@ -13,7 +13,7 @@ from __future__ import annotations
 from had.core.actions import Reason
 from had.core.data import Group, GroupWord, Peer
 from had.core.group import number_of
-from had.core.membership import counts, fresh_words, members, order_key, says
+from had.core.membership import counts, fresh_words, is_heard, members, order_key, says
 from had.core.states import RUNNING_STATES, Phase, State
 from had.core.turn import Turn, seconds
 
@@ -59,7 +59,8 @@ def check(turn: Turn, number: int, group: Group) -> Reason | None:
     runs_too = {}
     if running_here(group):
         for peer in members(turn):
-            if says(turn, peer, number) & RUNNING_STATES:
+            # One whose silence is only excused (H3, G5) is not heard running, whatever it said before.
+            if says(turn, peer, number) & RUNNING_STATES and is_heard(turn, peer):
                 runs_too[peer.name] = peer
     for peer in turn.node.peers.values():
         if peer.name not in runs_too:
@@ -75,7 +76,9 @@ def check(turn: Turn, number: int, group: Group) -> Reason | None:
         turn.complain(Reason("two-run", both), peer.name)
         first = order_key(settings.node) < order_key(peer.name)
         beats = max(word.groups[number].beats for word in fresh_words(turn, peer))
-        if not first and beats > FURTHER_BEATS:
+        # A link that grows slow repeats what is no longer so, while another one says what is (H5).
+        agreed = says(turn, peer, number) <= RUNNING_STATES
+        if not first and agreed and beats > FURTHER_BEATS:
             return Reason("later-in-order", f"{both} and comes first in order")
         limit_ns = settings.dead_ns * (2 if first else 1)
         if turn.due(since_ns + limit_ns):

@@ -95,8 +95,10 @@ class Group:
 
     goal: Phase = Phase.STANDBY
     """Where a stop leads when it succeeds: STANDBY or ERRORED."""
-    found_running: bool = False
-    """``monitorhasrv`` said at the start that the services ran (S3, S4)."""
+    not_looked: bool = False
+    """Begun by ``-m``, and nobody has asked yet whether the services run here (M5)."""
+    may_run: bool = False
+    """The clean-up may have services to stop: ``monitorhasrv`` said so, or was not asked (S4, M5)."""
     forced: bool = False
     """A person forced this claim or run."""
     forced_beside: list[str] = dataclasses.field(default_factory=list)

@@ -12,7 +12,17 @@ from had.core.actions import EndHook, Hook, Level, Reason
 from had.core.data import Group, Peer
 from had.core.election import still_waiting, verdict
 from had.core.events import Word
-from had.core.group import announce, become, exit_now, leave, number_of, run_hook, start_wanted, stop
+from had.core.group import (
+    announce,
+    become,
+    exit_now,
+    leave,
+    number_of,
+    run_hook,
+    start_wanted,
+    stop,
+    withdraw,
+)
 from had.core.hearsay import watch_hold
 from had.core.membership import busy_peers, fresh_words, has_quorum, quorum_heard, says
 from had.core.settings import Alone, Isolated
@@ -172,11 +182,10 @@ def decide_asking(turn: Turn, group: Group) -> None:
 def decide_claiming(turn: Turn, group: Group) -> None:
     """Run ``starthasrv`` once the claim had time to be heard (E5)."""
     if group.leaving:
-        text = "SIGTERM before anything was started; the daemon ends"
-        leave(turn, group, 0, Reason("left", text, Word.LEAVE))
+        leave_claim(turn, group)
     elif turn.node.isolated_ns is not None and not group.forced:
         text = "our claim is withdrawn: this node is isolated"
-        become(turn, group, Cause.WITHDRAWN, Reason("claim-withdrawn", text))
+        withdraw(turn, group, Reason("claim-withdrawn", text))
     elif turn.due(group.claim_ns) and not turn.node.leftovers:
         number = number_of(turn, group)
         if group.forced:
@@ -185,6 +194,16 @@ def decide_claiming(turn: Turn, group: Group) -> None:
             ]
             group.forced_beside = beside
         become(turn, group, Cause.PROCEED, group.reason, Level.DEBUG)
+
+
+def leave_claim(turn: Turn, group: Group) -> None:
+    """SIGTERM during a claim; after ``-m`` nobody knows yet whether the services run here (M5, M7)."""
+    if group.not_looked:
+        text = "SIGTERM before -m has started anything: stophasrv runs, then the daemon ends"
+        withdraw(turn, group, Reason("leaving", text, Word.LEAVE))
+    else:
+        text = "SIGTERM before anything was started; the daemon ends"
+        leave(turn, group, 0, Reason("left", text, Word.LEAVE))
 
 
 def decide_starting(turn: Turn, group: Group) -> None:

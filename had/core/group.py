@@ -78,6 +78,8 @@ def _enter(turn: Turn, group: Group, cause: Cause) -> None:
     elif group.phase is Phase.RUNNING:
         group.monitor_ns = turn.now_ns + turn.settings.monitor_interval_ns
         group.monitor_failures = 0
+    if group.phase is Phase.STARTING:
+        group.not_looked = False
     if group.phase is Phase.STARTING or cause is Cause.FOUND_RUNNING:
         group.run_since_ns = turn.now_ns
         number = number_of(turn, group)
@@ -138,6 +140,19 @@ def send(turn: Turn) -> None:
     states = [announced(turn, group) for group in node.groups]
     node.announced = states
     turn.do(Send(tuple(states)))
+
+
+def withdraw(turn: Turn, group: Group, reason: Reason) -> None:
+    """Take a claim back.
+
+    The claim of ``-m`` came before anybody had looked: the services of an earlier daemon may be up here, and
+    to say STANDBY, or to leave, would be to say that they are not (M5).  So they are stopped first.
+    """
+    if group.not_looked:
+        group.not_looked, group.may_run = False, True
+        become(turn, group, Cause.NOT_LOOKED, reason)
+    else:
+        become(turn, group, Cause.WITHDRAWN, reason)
 
 
 def leave(turn: Turn, group: Group, code: int, reason: Reason) -> None:

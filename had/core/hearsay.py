@@ -8,9 +8,9 @@ from __future__ import annotations
 from had.core import conflict, survivor
 from had.core.actions import Level, Reason
 from had.core.data import Group, Peer
-from had.core.group import become, number_of, stop
+from had.core.group import number_of, stop, withdraw
 from had.core.membership import alive_peers, busy_peers, counts, says
-from had.core.states import RUNNING_STATES, Cause, Phase, State
+from had.core.states import RUNNING_STATES, Phase, State
 from had.core.turn import Turn
 
 
@@ -36,7 +36,7 @@ def on_heard(turn: Turn, group: Group, peer: Peer, link: int, before: State | No
         )
     ):
         text = f"{peer.name} is {said.state.name}: our claim is withdrawn"
-        become(turn, group, Cause.WITHDRAWN, Reason("claim-withdrawn", text))
+        withdraw(turn, group, Reason("claim-withdrawn", text))
         return
     newer = conflict.hear(turn, group, peer, said, before)
     if newer is not None and turn.node.stall_ns is None:

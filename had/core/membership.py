@@ -52,17 +52,21 @@ def hear(turn: Turn, event: Heard) -> Peer | None:
         else:
             turn.note(Level.NOTICE, Reason("peer-new", f"{name} is heard for the first time"))
         turn.changed = True
+    # What ends a silence goes into the next snapshot at once, by this: see Node.resume (G5).
+    late = now_ns - peer.heard_ns > turn.settings.heartbeat_ns + turn.settings.heartbeat_ns // 2
+    shown = latest(peer, 0) if peer.words else None
     peer.dead = peer.warned = False
     peer.heard_ns = now_ns
     peer.newest = event.link
     word = peer.words.get(event.link)
     before = word.groups if word is not None else []
-    turn.changed = turn.changed or [old.state for old in before] != list(event.states)
+    turn.changed = turn.changed or late or [old.state for old in before] != list(event.states)
     groups = [
         _next_word(before[number] if number < len(before) else None, state, now_ns)
         for number, state in enumerate(event.states)
     ]
     peer.words[event.link] = LinkWord(now_ns, groups)
+    turn.changed = turn.changed or latest(peer, 0) is not shown  # it may be what an older link had said
     if counts(turn.settings, name):
         node.heard_ns = now_ns
         if name not in node.met and len(node.met) < turn.settings.count - 1:
@@ -77,6 +81,15 @@ def hear(turn: Turn, event: Heard) -> Peer | None:
             name,
         )
     return peer
+
+
+def forgettable_ns(settings: Settings) -> int:
+    """Return how long after the last heartbeat in a snapshot a worker may have heard another (G5).
+
+    One that comes later than :func:`hear` takes for punctual is in the snapshot, which is made a tenth of a
+    heartbeat later at most.
+    """
+    return settings.heartbeat_ns * 8 // 5
 
 
 def _next_word(old: GroupWord | None, state: State, now_ns: int) -> GroupWord:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 
 from had.core import membership, survivor
-from had.core.actions import Action, DiscardQueued, Level, Publish, Reason
+from had.core.actions import Action, DiscardQueued, EraseMark, Level, Publish, Reason
 from had.core.data import Group, NodeData, clone, fingerprint
 from had.core.decide import settle
 from had.core.events import (
@@ -40,6 +40,7 @@ from had.core.group import (
     state_of,
     stop,
     unfit,
+    withdraw,
 )
 from had.core.hearsay import on_heard
 from had.core.outcomes import on_hook_over
@@ -140,12 +141,18 @@ class Node:
         return turn.actions
 
     def resume(self, now_ns: int) -> None:
-        """Go on after another worker's death: the time nobody listened is no peer's silence (G5)."""
+        """Go on after another worker's death: the time nobody listened is no peer's silence (G5).
+
+        Nor is what the dead worker heard after the snapshot that we go on from: a heartbeat that came in
+        time, for one that ends a longer silence is never forgotten (:func:`membership.hear`).  More is not
+        excused, so that workers that die again and again keep no dead peer alive.
+        """
         data = self.data
         deaf_ns = max(0, now_ns - data.ran_ns)
         for peer in data.peers.values():
             if not peer.dead:
-                peer.excused_ns = max(peer.excused_ns, min(now_ns, peer.heard_ns + deaf_ns))
+                heard_ns = peer.heard_ns + membership.forgettable_ns(self.settings)
+                peer.excused_ns = min(now_ns, max(heard_ns, peer.excused_ns) + deaf_ns)
         data.beat_ns = min(data.beat_ns, now_ns)
         data.wake_ns = None  # a worker that was dead is not late: the deaf time is excused already
         for group in data.groups:
@@ -188,9 +195,12 @@ def _begin(turn: Turn) -> None:
     node.begun = True
     node.ran_ns = node.initial_ns = node.heard_ns = node.beat_ns = turn.now_ns
     reserve_epochs(turn)
+    if not node.mark:
+        # One may yet appear: a writer of a daemon that was killed may have been stuck in the middle (L2).
+        turn.do(EraseMark())
     if settings.force_main:
         reason = Reason("forced", "-m: starting at once, whatever others say")
-        group = Group(Phase.STANDBY, turn.now_ns, reason, forced=True)
+        group = Group(Phase.STANDBY, turn.now_ns, reason, forced=True, not_looked=True)
         node.groups.append(group)
         become(turn, group, Cause.TAKE_OVER, reason, Level.WARNING)
         group.claim_ns = turn.now_ns + FORCE_NS
@@ -234,7 +244,7 @@ def _stall(turn: Turn, gap_ns: int) -> None:
     for group in node.groups:
         if group.phase in CLAIMS:
             group.take_over = group.forced
-            become(turn, group, Cause.WITHDRAWN, Reason("claim-withdrawn", "our claim is withdrawn: stalled"))
+            withdraw(turn, group, Reason("claim-withdrawn", "our claim is withdrawn: stalled"))
 
 
 def _take_in(turn: Turn, event: Event) -> None:

@@ -53,7 +53,7 @@ def probe_over(turn: Turn, group: Group, good: bool) -> None:
     number = number_of(turn, group)
     # A peer that cleans up at its own start runs nothing.
     busy = [peer for peer in busy_peers(turn, number) if not is_cleaning(turn, peer, number)]
-    group.found_running = good
+    group.may_run = good
     if good and not busy:
         group.epoch = turn.node.epoch
         text = "monitorhasrv found the services running here, and nobody else runs them"
@@ -68,7 +68,7 @@ def probe_over(turn: Turn, group: Group, good: bool) -> None:
 
 def clean_over(turn: Turn, group: Group, good: bool, what: str) -> None:
     """Become STANDBY, or not (S3, S4)."""
-    block = turn.settings.stop_failure is StopFailure.BLOCK and group.found_running
+    block = turn.settings.stop_failure is StopFailure.BLOCK and group.may_run
     if not good and block:
         become(turn, group, Cause.STOP_BLOCKED, Reason("stop-blocked", _blocked(what)), Level.ERROR)
     elif group.leaving and not good:

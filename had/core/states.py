@@ -36,7 +36,7 @@ class Phase(enum.IntEnum):
     PROBING = 2
     """``monitorhasrv`` is asked once whether the services run (S3)."""
     CLEANING = 3
-    """``stophasrv`` cleans up before the first STANDBY (S3, S4)."""
+    """``stophasrv`` cleans up before the first STANDBY (S3, S4, M5)."""
     STANDBY = 4
     ASKING = 5
     """SIGUSR1 beside a peer that runs: announced, and waiting for it to stop (M3)."""
@@ -87,6 +87,7 @@ class Cause(enum.Enum):
     ASK = "a person said so, and a peer runs the group"
     CLEARED = "a person cleared the error"
     WITHDRAWN = "another node was heard first, or a person said so"
+    NOT_LOOKED = "the claim of -m is withdrawn, and nobody has looked whether the services run here"
     PROCEED = "the claim was heard, or had the time to be"
     STARTED = "starthasrv succeeded"
     START_FAILED = "starthasrv failed or timed out"
@@ -122,6 +123,7 @@ TRANSITIONS = {
     (P.ASKING, C.LEAVE): P.GONE,
     (P.CLAIMING, C.PROCEED): P.STARTING,
     (P.CLAIMING, C.WITHDRAWN): P.STANDBY,
+    (P.CLAIMING, C.NOT_LOOKED): P.CLEANING,
     (P.CLAIMING, C.LEAVE): P.GONE,
     (P.STARTING, C.STARTED): P.RUNNING,
     (P.STARTING, C.START_FAILED): P.STOPPING,

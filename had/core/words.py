@@ -11,7 +11,7 @@ from had.core import survivor
 from had.core.actions import Level, Reason
 from had.core.data import Group, Hold
 from had.core.events import Word
-from had.core.group import CLAIMS, STOPS, become, state_of, stop
+from had.core.group import CLAIMS, STOPS, become, state_of, stop, withdraw
 from had.core.states import Cause, Phase
 from had.core.turn import Turn
 
@@ -64,7 +64,7 @@ def on_stand_down(turn: Turn, group: Group) -> None:
     if phase in (Phase.STARTING, Phase.RUNNING):
         stop(turn, group, reason)
     elif phase in CLAIMS:
-        become(turn, group, Cause.WITHDRAWN, reason)
+        withdraw(turn, group, reason)
     elif phase is Phase.ERRORED:
         group.goal = Phase.ERRORED
         text = "SIGHUP: stophasrv runs once more; SIGUSR2 clears the error"

@@ -466,6 +466,93 @@ def test_M5_a_reforked_worker_does_not_repeat_it():
     assert world.only.scripts_run == ["starthasrv", "stophasrv"]
 
 
+def force_main(**changes: object) -> World:
+    """``-m`` beside services that an earlier daemon left; half a second later."""
+    world = World("a", on=False, force_main=True, **changes)
+    world.only.services = True
+    world.only.switch_on()
+    return world.run(0.5)
+
+
+def test_M5_a_claim_that_sighup_withdraws_is_cleaned_up_first():
+    world = force_main().hup().run(1)
+    assert not world.only.services
+    assert world.only.scripts_run == ["stophasrv"]
+    assert world.only.words == [State.STARTING, State.STOPPING, State.ERRORED], "on hold, so not ready"
+    assert world.only.alerts == [4, 3, 5]
+    assert world.only.phase is Phase.STANDBY
+    world.usr2().run(1)
+    assert world.only.scripts_run == ["stophasrv", "starthasrv"]
+
+
+def test_M5_sigterm_before_the_start_stops_what_may_run_and_then_leaves():
+    world = force_main().term()
+    assert world.only.exit_code is None
+    world.run(1)
+    assert world.only.scripts_run == ["stophasrv"]
+    assert world.only.exit_code == 0
+
+
+def test_M5_sigterm_before_the_start_tells_of_a_stop_that_failed():
+    world = force_main()
+    world.only.scripts[Hook.STOP] = Script(outcome=Outcome.FAILED)
+    world.term().run(1)
+    assert world.only.exit_code == 1
+
+
+def test_M5_a_stall_before_the_start_cleans_up_and_remembers_the_word():
+    world = force_main()
+    world.only.pause(6)
+    world.run(6.1)
+    assert world.only.phase is Phase.CLEANING
+    assert not world.only.hooks, "it only listens"
+    world.run(5)
+    assert world.only.scripts_run == ["stophasrv", "starthasrv"]
+    assert world.only.state is State.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("policy", "phase"), [(StopFailure.BLOCK, Phase.BLOCKED), (StopFailure.ERRORED, Phase.ERRORED)]
+)
+def test_M5_a_clean_up_that_fails_may_leave_services_so_it_blocks(policy, phase):
+    """S4 lets a failed clean-up pass where the monitor said that nothing runs; here nobody has asked it."""
+    world = force_main(stop_failure=policy)
+    world.only.scripts[Hook.STOP] = Script(outcome=Outcome.FAILED)
+    world.hup().run(1)
+    assert world.only.phase is phase
+
+
+def test_M5_sigusr1_during_the_clean_up_starts_after_it():
+    world = force_main()
+    world.only.scripts[Hook.STOP] = Script(2)
+    world.hup().run(1).usr1().run(2)
+    assert world.only.scripts_run == ["stophasrv", "starthasrv"]
+    assert world.only.state is State.RUNNING
+
+
+def test_M5_a_worker_that_dies_before_the_start_leaves_the_clean_up_to_the_next():
+    world = force_main()
+    world.only.replace_worker(0.2)
+    world.run(0.3).hup().run(1)
+    assert world.only.scripts_run == ["stophasrv"]
+
+
+def test_M5_isolation_before_the_start_withdraws_nothing():
+    world = force_main().link("a", False).run(1)
+    assert world.only.scripts_run == ["starthasrv"]
+
+
+def test_M5_a_later_claim_is_withdrawn_without_a_stop():
+    """Once it has started, it is known what runs here: nothing, in a STANDBY node."""
+    world = World("m", force_main=True).says("b", State.STANDBY).run(2).hup().run(1)
+    world.only.forget()
+    world.usr1().run(0.05)
+    assert world.only.phase is Phase.CLAIMING
+    world.hup().run(1)
+    assert not world.only.scripts_run
+    assert world.only.phase is Phase.STANDBY
+
+
 def test_M5_it_takes_part_in_later_elections():
     """D23."""
     world = World("a", force_main=True).says("b", State.STANDBY).run(2).hup().run(1)

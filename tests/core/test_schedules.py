@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickle
 
-from core.world import START_NS, Script, World, lone, running, settings, standby
-from had.core.actions import Alert, EraseMark, Hook, WriteMark
+from core.world import START_NS, Script, World, lone, ns, running, settings, standby
+from had.core.actions import Alert, EraseMark, Hook, Publish, WriteMark
+from had.core.data import clone
 from had.core.events import Heard, Outcome, Tick
 from had.core.node import Node
 from had.core.settings import SECOND, Alone, Link
@@ -307,3 +308,109 @@ def test_nor_does_it_wait_long_for_one_that_speaks_seldom():
     world = World("b", count=3).says("a", State.RUNNING).run(0.6).says("c", State.STANDBY, every=4).run(12)
     world.silent("a").run(5 + 4 + 0.5)
     assert world.only.state is State.RUNNING
+
+
+def forgets(world: World, at: float) -> World:
+    """Let the worker die ``at`` seconds from now; the next one goes on from what is known now (G5)."""
+    machine = world.only
+    machine.happen(Tick())
+    data = clone(machine.data)
+
+    def resume() -> None:
+        machine.node = Node(machine.settings, data)
+        machine.node.resume(world.now_ns)
+        machine.happen(Tick())
+
+    world.later(ns(at), resume)
+    return world
+
+
+def test_what_a_dead_worker_heard_after_its_snapshot_is_no_silence():
+    """H1 and G5: the snapshot is a tenth of a heartbeat old, and b was heard just before the worker died."""
+    world = standby().silent("b")
+    known_ns = world.only.data.peers["b"].heard_ns
+    world.run(0.9)
+    forgets(world, 0.1)
+    world.run(0.09).hear("b", State.RUNNING).run(0.02)
+    assert world.only.data.peers["b"].heard_ns == known_ns, "it is forgotten"
+    world.run(4.95)
+    assert not world.only.data.peers["b"].dead, "heard a dead time ago at most"
+    world.run(1.6)
+    assert world.only.state is State.RUNNING, "and not much longer"
+
+
+def test_a_heartbeat_that_ends_a_longer_silence_is_never_forgotten():
+    """G5: it is published, and so in the snapshot of that turn; else a dead time could be far too short."""
+    world = standby().silent("b").run(1.4)
+    world.only.forget()
+    world.hear("b", State.RUNNING)
+    assert not world.only.did(Publish), "it is in time"
+    world.run(1.6)
+    world.only.forget()
+    world.hear("b", State.RUNNING)
+    assert world.only.did(Publish)
+
+
+def test_workers_that_die_again_and_again_keep_no_dead_peer_alive():
+    """Promise 2: four deaths a minute are no reason to give up (G3), and must not hide that b is dead."""
+    world = standby(dead_ns=121 * SECOND, startup_ns=200 * SECOND).silent("b")
+    for _ in range(9):
+        world.run(15)
+        world.only.replace_worker(0.1)
+    assert world.only.data.peers["b"].dead
+
+
+def test_the_state_file_shows_a_change_of_the_link_that_is_shown():
+    """COMPAT 7: b's line is what the link heard last said, also where that link has said it before."""
+    world = running(links=(Link("one"), Link("two")))
+    world.silent("b")
+    world.hear("b", State.STANDBY, 0).hear("b", State.ERRORED, 1)
+    for state, link in ((State.STANDBY, 0), (State.ERRORED, 1), (State.STANDBY, 0)):
+        world.only.forget()
+        world.hear("b", state, link)
+        assert [view.state for view in world.only.node.view(world.now_ns).nodes] == [State.RUNNING, state]
+        assert world.only.did(Publish), f"{state.name} is shown now"
+    world.only.forget()
+    world.hear("b", State.ERRORED, 0).hear("b", State.ERRORED, 0)
+    assert len(world.only.did(Publish)) == 1, "what is shown already is not written again"
+
+
+def test_a_silent_peer_that_is_only_excused_is_not_heard_running():
+    """T4 and H3: b dies beside a, which a person forced against it; then a is cut off for a while."""
+    world = standby("m").usr1().run(2.5)
+    assert world.only.group.forced_beside == ["b"]
+    world.silent("b").link("m", False).run(6).link("m", True)
+    assert not world.only.data.peers["b"].dead, "excused"
+    world.run(12)
+    assert world.only.data.peers["b"].dead
+    assert world.only.state is State.RUNNING
+    assert "never-yields" not in world.only.codes
+
+
+def test_a_mark_that_nobody_believed_is_erased_at_the_start():
+    """L2: a writer that was stuck when its daemon was killed writes it later; b may have run since."""
+    assert standby().only.did(EraseMark)
+    world = World("a", on=False)
+    world.only.mark = True
+    world.only.switch_on()
+    assert not world.only.did(EraseMark)
+
+
+def test_late_words_of_a_link_that_grows_slow_do_not_undo_a_hand_over():
+    """T3: link two falls behind, so that its RUNNING comes after the STANDBY of link one."""
+    world = World("a", "b", links=(Link("one"), Link("two"))).run(20)
+    for pair in (("a", "b"), ("b", "a")):
+        world.delay(*pair, 3.5, link=1)
+    world.run(3.2)  # the last packets of link two are so old: it keeps pace no longer
+    world.hup("a").run(30)
+    assert world.active() == ["b"]
+    assert "later-in-order" not in world["b"].codes
+
+
+def test_two_links_that_agree_are_believed():
+    """T3 is not put off where both links say that the peer runs."""
+    world = World("a", "b", links=(Link("one"), Link("two"))).run(20)
+    world.cut("a", "b", link=0).cut("a", "b", link=1).run(10)
+    assert world.active() == ["a", "b"]
+    world.heal().run(3.5)
+    assert world.active() == ["a"]
