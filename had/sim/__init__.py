@@ -16,8 +16,11 @@ same to the byte on any machine.
                               transcript, report, shrink (a shorter schedule)
 
 A *schedule* (:mod:`had.sim.schedule`) is a cluster and a list of timed steps, and has a form in text.  A
-seed is only a way to draw one (:mod:`had.sim.draw`); a file is another.  What a step does is in
-:mod:`had.sim.deeds`.
+seed is only a way to draw one (:mod:`had.sim.draw`), a quarter of them with a theme that aims at one hard
+place (:mod:`had.sim.themes`); a file is another.  What a step does is in
+:mod:`had.sim.deeds`.  A *scenario* (:mod:`had.sim.scenario`) is a schedule that tells a story: steps that
+wait for each other, what is expected (:mod:`had.sim.scenario_expect`), and a short transcript inline
+(:mod:`had.sim.scenario_told`).
 
 A run has two phases.  In the *storm* anything may break, and :mod:`had.sim.judge` checks at every step what
 must hold at any moment, by what is true (:mod:`had.sim.truth`) and not by what a daemon believes.  In the

@@ -1,4 +1,4 @@
-"""``python -m had.sim``: seeds, one seed with its transcript, or a schedule from a file."""
+"""``python -m had.sim``: seeds, one seed with its transcript, or scenario files."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from had import __version__
-from had.sim import deeds, report
+from had.sim import report, scenario, scenario_expect
 from had.sim.clockwork import SECOND
 from had.sim.draw import draw
 from had.sim.jobs import Total, some_by_some
 from had.sim.run import Result, run_schedule, run_seed
-from had.sim.schedule import Schedule, ScheduleError, read, write
+from had.sim.schedule import Schedule, ScheduleError, read
 from had.sim.shrink import shrink
+from had.sim.world import TIMES
 
 EPILOG = """\
 examples:
@@ -24,32 +25,69 @@ examples:
   python -m had.sim 2000 --first 5000 --jobs 2 --report
   python -m had.sim --seed 77            one seed, with a transcript in words
   python -m had.sim --seed 77 --write    its schedule, to be changed and given back with --file
-  python -m had.sim --file cut.txt       a schedule, with a transcript
+  python -m had.sim --file cut.txt       a schedule or scenario: docs/scenarios.md tells how to write one
+  python -m had.sim --file tests/scenarios/*.txt --rewrite    write their transcripts anew
 
-exit code: 0 every promise held; 1 one was broken; 2 usage
+exit code: 0 every promise held; 1 one was broken, or a scenario went otherwise; 2 usage
 """
+
+
+STORY = (scenario_expect.PROMISE, TIMES)
+"""What only a file promises: nothing to make a shorter schedule for."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.speed:
         return _measure(every_tick=options.every_tick)
-    try:
-        if options.file is not None:
-            schedule = read(options.file.read_text(encoding="utf-8"))
-            for step in schedule.steps:
-                deeds.check(step, [node.settings.node for node in schedule.nodes])
-            return _tell_one(run_schedule(schedule, story=True), schedule, options.shrink)
-    except (OSError, UnicodeDecodeError, ScheduleError) as error:
-        sys.stderr.write(f"had.sim: {options.file}: {error}\n")
-        return 2
+    if options.file is not None:
+        return _files(options)
     if options.seed is not None:
         schedule = draw(options.seed)
+        result = run_schedule(schedule, story=not options.write)
         if options.write:
-            sys.stdout.write(write(schedule))
+            sys.stdout.write(scenario.as_file(schedule, result, [f"Seed {options.seed}."]))
             return 0
-        return _tell_one(run_schedule(schedule, story=True), schedule, options.shrink)
+        return _tell_one(result, schedule, options.shrink)
     return _many(options)
+
+
+def _files(options: argparse.Namespace) -> int:
+    """Play files; all are read before any is played."""
+    try:
+        read_ = [(path, scenario.load(path)) for path in options.file]
+    except ScheduleError as error:
+        sys.stderr.write(f"had.sim: {error}\n")
+        return 2
+    return max(_file(path, each, options) for path, each in read_)
+
+
+def _file(path: Path, given: scenario.Scenario, options: argparse.Namespace) -> int:
+    told = options.rewrite or given.is_told
+    long = options.story or not told
+    played = scenario.play(given, story=long)
+    broken, complaint = played.broken, played.complaint()
+    if broken is not None and broken == played.result.broken and broken.promise not in STORY:
+        if told:
+            _say(complaint)
+        return _tell_one(
+            played.result, scenario.absolute(given.schedule, played.result), options.shrink, given.name
+        )
+    if long:
+        _say("\n".join(played.result.story))
+    if broken is None and options.rewrite:
+        changed = played.text != given.text
+        if changed:
+            path.write_text(played.text, encoding="utf-8")
+        _say(f"{path}: {'rewritten: review it as a diff' if changed else 'as it was'}")
+        return 0
+    if complaint:
+        _say(complaint)
+        if broken is None:
+            _say(f"{path}: it went otherwise; where that is right, write it anew with --rewrite")
+        return 1
+    _say(f"{path}: every promise held" + (", and it went as it is told" if told else ""))
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,7 +106,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, metavar="SEED", help="one seed, with its transcript")
     parser.add_argument("--write", action="store_true", help="with --seed: print the schedule instead")
     parser.add_argument(
-        "--file", type=Path, metavar="FILE", help="a schedule from a file, with its transcript"
+        "--file",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="scenarios from files, compared with what they tell",
+    )
+    parser.add_argument(
+        "--rewrite", action="store_true", help="with --file: write the transcripts into the files anew"
+    )
+    parser.add_argument(
+        "--story", action="store_true", help="with --file: print the long transcript, packets included"
     )
     parser.add_argument(
         "--no-shrink", dest="shrink", action="store_false", help="don't look for a shorter schedule"
@@ -121,7 +169,7 @@ def _broken(result: Result) -> str:
     )
 
 
-def _tell_one(result: Result, schedule: Schedule, shrinks: bool) -> int:
+def _tell_one(result: Result, schedule: Schedule, shrinks: bool, name: str = "") -> int:
     """Print a run in words; of one that broke also a shorter schedule and how to see it again."""
     _say("\n".join(result.story))
     broken = result.broken
@@ -130,16 +178,21 @@ def _tell_one(result: Result, schedule: Schedule, shrinks: bool) -> int:
         if result.settled_ns is not None:
             _say(f"settled {result.settled_ns / SECOND:.0f} s after the storm")
         return 0
+    again = f"python -m had.sim {f'--file {name}' if name else f'--seed {result.seed}'}"
+    head = [
+        f"Breaks: {_broken(result)}",
+        f"Found by seed {result.seed}, had {__version__}, commit {_commit()}: {again}",
+    ]
     _say(f"\nBROKEN: {_broken(result)}")
     _say(f"seed {result.seed}, had {__version__}, commit {_commit()}")
-    _say(f"to see it again: python -m had.sim --seed {result.seed}")
+    _say(f"to see it again: {again}")
     if shrinks:
         short = shrink(schedule, broken.promise)
-        again = run_schedule(short, story=True)
-        _say(f"\nthe shortest found ({len(short.steps)} steps of {len(schedule.steps)}), for --file:\n")
-        _say(write(short))
-        _say("\n".join(again.story[-60:]))
-        _say(f"BROKEN: {_broken(again)}")
+        last = run_schedule(short, story=True)
+        _say(f"\nthe shortest found ({len(short.steps)} steps of {len(schedule.steps)}), a scenario file:\n")
+        _say(scenario.as_file(short, last, head))
+        _say("\n".join(last.story[-60:]))
+        _say(f"BROKEN: {_broken(last)}")
     return 1
 
 

@@ -23,6 +23,7 @@ from had.core.states import Phase
 from had.runtime.guard import BACKOFF_MAX_NS
 from had.runtime.hooks import GRACE_NS
 from had.sim.clockwork import SECOND
+from had.sim.manners import patience_ns
 from had.sim.truth import BrokenPromiseError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def bound_ns(settings: Settings, nodes: int, mends: bool) -> int:
             dead_ns + min(2 * beat_ns, dead_ns // 2),  # deafness that has just ended (H3, P1)
             4 * dead_ns,  # two that run must sort it out (T4), others are given more time (P1)
             settings.start_timeout_ns,  # a hold that waits for who announced STARTING (M2)
-            nodes * max(settings.patience_ns, settings.startup_ns),  # nodes that had their turn (E4)
+            nodes * max(patience_ns(settings), settings.startup_ns),  # nodes that had their turn (E4)
             5 * beat_ns + settings.stop_timeout_ns,  # a person's word that waits (M3)
             settings.start_timeout_ns + 10 * SECOND,  # the start itself
             hooks_ns + 10 * SECOND if mends else 0,  # an administrator who looks every few seconds
@@ -127,6 +128,9 @@ def unsettled(world: World, present: list[Machine]) -> str:
                     "M2 a hold ends", f"{machine.name} is on hold though a peer has run since"
                 )
     ours = [machine for machine in present if not machine.old]
+    owed = [text for text in (_is_owed(world, machine) for machine in ours) if text]
+    if owed:
+        return owed[0]
     running = [machine for machine in ours if phase_of(machine) is Phase.RUNNING]
     moving = [
         machine
@@ -143,6 +147,20 @@ def unsettled(world: World, present: list[Machine]) -> str:
     if running:
         return _is_well(world, running[0], present)
     return _may_nobody_run(world, ours)
+
+
+def _is_owed(world: World, machine: Machine) -> str:
+    """Say what a person has asked for and not got."""
+    truth, phase = world.judge.truths[machine.index], phase_of(machine)
+    if phase is None or phase is Phase.GONE:
+        return ""
+    if truth.leaving and phase is not Phase.BLOCKED:
+        return f"{machine.name} was told to end and is {_name(machine)}"
+    if truth.forced and phase is not Phase.BLOCKED:
+        return f"{machine.name} was told to start and is {_name(machine)}"
+    if world.mends and (phase in OUT or is_held(machine)):
+        return f"{machine.name} was told to forget what failed and is {_name(machine)}"
+    return ""
 
 
 def _is_well(world: World, runner: Machine, present: list[Machine]) -> str:

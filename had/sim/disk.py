@@ -132,6 +132,8 @@ class Disk:
         self._pending: list[tuple[str, Optional[_File]]] = []
         """Changes of the directory that are not synced: a name, and what it stands for from now on."""
         self._older: list[dict[str, bytes]] = []
+        self.damaged: set[str] = set()
+        """Files that were torn, and not written anew since."""
         self.mood = "good"
         """good, slow, stuck, full or read-only"""
 
@@ -146,6 +148,7 @@ class Disk:
             file.synced = file.data
         elif call.name == "rename":
             file = self._names[call.second] = self._names.pop(call.path)
+            self.damaged.discard(call.second)
             self._pending.append((call.second, file))
         elif call.name == "unlink":
             self._names.pop(call.path, None)
@@ -190,15 +193,20 @@ class Disk:
 
     def spoil(self, dice: Dice, how: str) -> None:
         """Do what no file system should: lose the record, bring an old one back, or tear it."""
+        self.damaged.clear()
         if how == "lost":
             self._set({})
         elif how == "old" and self._older:
             self._set(dice.pick(self._older))
         elif how == "torn":
             image = self.image()
-            for path in sorted(image):
+            paths = sorted(image)
+            if len(paths) > 1 and dice.chance(0.7):
+                paths = [dice.pick(paths)]
+            self.damaged.update(paths)
+            for path in paths:
                 data = image[path]
-                if dice.chance(0.5):
+                if dice.chance(0.3):
                     image[path] = data[: dice.whole(0, max(0, len(data) - 1))]
                 elif data:
                     place = dice.whole(0, len(data) - 1)

@@ -12,6 +12,7 @@ from typing import Callable
 from had.core.actions import Hook
 from had.core.events import Word
 from had.core.settings import Alone, Isolated, Link, Settings, StopFailure
+from had.sim import themes
 from had.sim.clockwork import MS, SECOND
 from had.sim.dice import Dice
 from had.sim.schedule import LinkPlan, NodePlan, Schedule, Step, seconds
@@ -19,16 +20,20 @@ from had.sim.schedule import LinkPlan, NodePlan, Schedule, Step, seconds
 NAMES = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota")
 WORDS = {Word.STAND_DOWN: 5, Word.TAKE_OVER: 5, Word.CLEAR: 4, Word.LEAVE: 2}
 JUNK = ("short", "version", "name", "noise", "reflected", "stranger")
+THEME_SHARE = 0.25
+"""How many seeds have a theme (:mod:`had.sim.themes`)."""
 STEPS_MAX = 40
 """Deaths come at most so many steps after their moment."""
 
 
 def draw(seed: int) -> Schedule:
     """Return the schedule of a seed."""
-    return _Drawing(seed).schedule()
+    return Drawing(seed).schedule()
 
 
-class _Drawing:
+class Drawing:
+    """A schedule in the making."""
+
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.dice = Dice(seed, "draw")
@@ -50,7 +55,10 @@ class _Drawing:
     def schedule(self) -> Schedule:
         nodes = self._nodes()
         self._power_up(nodes)
-        self._trouble()
+        has_theme = self.dice.chance(THEME_SHARE)
+        self._trouble(0.05 if has_theme else 0.3)
+        if has_theme:
+            themes.add(self)
         self._calm()
         self.steps.sort(key=lambda step: step.at_ns)
         return Schedule(self.seed, tuple(self.links), tuple(nodes), tuple(self.steps))
@@ -106,7 +114,8 @@ class _Drawing:
 
     # The storm
 
-    def _at(self, at_ns: int, verb: str, *words: str) -> None:
+    def at(self, at_ns: int, verb: str, *words: str) -> None:
+        """Let something happen; not after the storm."""
         if at_ns < self.storm_ns:
             self.steps.append(Step(at_ns // MS * MS, verb, words))
 
@@ -123,22 +132,22 @@ class _Drawing:
         for plan in nodes:
             name = plan.settings.node
             at_ns = dice.whole(0, apart_ms) * MS
-            self._at(at_ns, "power-on", name)
-            self._at(at_ns + MS, "start", name, *(["main"] if dice.chance(0.02) else []))
+            self.at(at_ns, "power-on", name)
+            self.at(at_ns + MS, "start", name, *(["main"] if dice.chance(0.02) else []))
             if dice.chance(0.3):
                 for hook in (Hook.START, Hook.STOP, Hook.MONITOR, Hook.ALERT):
-                    self._at(0, "script", name, hook.value, self._takes(hook))
+                    self.at(0, "script", name, hook.value, self._takes(hook))
             if dice.chance(0.06):
                 hook, way = dice.pick((Hook.START, Hook.STOP)), dice.pick(("fails", "hangs"))
-                self._at(0, "script", name, hook.value, self._takes(hook), way, *dice.pick(((), ("half",))))
+                self.at(0, "script", name, hook.value, self._takes(hook), way, *dice.pick(((), ("half",))))
             if dice.chance(0.03):
-                self._at(MS, "disk", name, dice.pick(("slow", "stuck", "full", "read-only")))
+                self.at(MS, "disk", name, dice.pick(("slow", "stuck", "full", "read-only")))
 
     def _takes(self, hook: Hook) -> str:
         most_ms = 600 if hook is Hook.MONITOR else 4000
         return seconds(self.dice.low(5, most_ms) * MS)
 
-    def _trouble(self) -> None:
+    def _trouble(self, share: float) -> None:
         kinds: dict[str, tuple[Callable[[], None], int]] = {
             "weather": (self._weather, 5),
             "cut": (self._cut, 6),
@@ -161,7 +170,7 @@ class _Drawing:
             "all-speak": (self._all_speak, 2),
         }
         for cause, most in kinds.values():
-            if self.dice.chance(0.3):
+            if self.dice.chance(share):
                 for _ in range(self.dice.low(1, most)):
                     cause()
 
@@ -194,8 +203,8 @@ class _Drawing:
         at_ns, link = self._moment(), self._link()
         until_ns = at_ns + self._some_time(100, 40_000)
         for sender, receiver in self._pairs():
-            self._at(at_ns, "cut", link, sender, receiver)
-            self._at(until_ns, "heal", link, sender, receiver)
+            self.at(at_ns, "cut", link, sender, receiver)
+            self.at(until_ns, "heal", link, sender, receiver)
 
     def _weather(self) -> None:
         dice = self.dice
@@ -206,10 +215,10 @@ class _Drawing:
         least_ns = dice.low(100_000, 50 * MS)
         most_ns = least_ns + dice.pick((0, 5 * MS, 200 * MS, 1500 * MS))
         for sender, receiver in self._pairs():
-            self._at(
+            self.at(
                 at_ns, "weather", link, sender, receiver, loss, double, seconds(least_ns), seconds(most_ns)
             )
-            self._at(until_ns, "weather", link, sender, receiver)
+            self.at(until_ns, "weather", link, sender, receiver)
 
     def _carrier(self) -> None:
         """Pull a cable; sometimes all of a node's, sometimes it blinks."""
@@ -219,49 +228,49 @@ class _Drawing:
         chosen = dice.whole(1, len(self.links))
         for link in range(1, len(self.links) + 1):
             if every or link == chosen:
-                self._at(at_ns + dice.whole(0, 300) * MS, "carrier", node, str(link), "down")
-                self._at(until_ns + dice.whole(0, 300) * MS, "carrier", node, str(link), "up")
+                self.at(at_ns + dice.whole(0, 300) * MS, "carrier", node, str(link), "down")
+                self.at(until_ns + dice.whole(0, 300) * MS, "carrier", node, str(link), "up")
 
     def _power(self) -> None:
         dice, node, at_ns = self.dice, self._node(), self._moment()
         keep = dice.pick(("all", "none", "some"))
         nodes = self.names if dice.chance(0.15) else [node]
         for name in nodes:
-            self._at(at_ns, "power-cut", name, str(dice.low(0, STEPS_MAX)), keep)
+            self.at(at_ns, "power-cut", name, str(dice.low(0, STEPS_MAX)), keep)
             on_ns = at_ns + 3 * SECOND + self._some_time(1000, 40_000)
             if dice.chance(0.15):
-                self._at(on_ns - MS, "spoil", name, dice.pick(("lost", "old", "torn")))
-            self._at(on_ns, "power-on", name)
-            self._at(on_ns + dice.whole(1, 3000) * MS, "start", name)
+                self.at(on_ns - MS, "spoil", name, dice.pick(("lost", "old", "torn")))
+            self.at(on_ns, "power-on", name)
+            self.at(on_ns + dice.whole(1, 3000) * MS, "start", name)
 
     def _daemon(self) -> None:
         """SIGKILL to guard and worker; somebody starts the daemon again, sooner or later."""
         dice, node, at_ns = self.dice, self._node(), self._moment()
-        self._at(at_ns, "kill-daemon", node, str(dice.low(0, STEPS_MAX)))
+        self.at(at_ns, "kill-daemon", node, str(dice.low(0, STEPS_MAX)))
         main = ["main"] if dice.chance(0.05) else []
-        self._at(at_ns + 2 * SECOND + self._some_time(10, 20_000), "start", node, *main)
+        self.at(at_ns + 2 * SECOND + self._some_time(10, 20_000), "start", node, *main)
 
     def _worker(self) -> None:
         dice, node, at_ns = self.dice, self._node(), self._moment()
         deaths = dice.whole(5, 7) if dice.chance(0.15) else 1
         for number in range(deaths):
-            self._at(at_ns + number * 2500 * MS, "kill-worker", node, str(dice.low(0, STEPS_MAX)))
+            self.at(at_ns + number * 2500 * MS, "kill-worker", node, str(dice.low(0, STEPS_MAX)))
 
     def _guard(self) -> None:
-        self._at(self._moment(), "kill-guard", self._node())
+        self.at(self._moment(), "kill-guard", self._node())
 
     def _pause(self) -> None:
         node, at_ns = self._node(), self._moment()
-        self._at(at_ns, "pause", node)
-        self._at(at_ns + self._some_time(20, 25_000), "resume", node)
+        self.at(at_ns, "pause", node)
+        self.at(at_ns + self._some_time(20, 25_000), "resume", node)
 
     def _hang(self) -> None:
-        self._at(self._moment(), "hang", self._node())
+        self.at(self._moment(), "hang", self._node())
 
     def _hold(self) -> None:
         node, at_ns = self._node(), self._moment()
-        self._at(at_ns, "hold", node)
-        self._at(at_ns + self._some_time(20, 40_000), "release", node)
+        self.at(at_ns, "hold", node)
+        self.at(at_ns + self._some_time(20, 40_000), "release", node)
 
     def _script(self) -> None:
         """Let a hook behave badly for a while."""
@@ -272,8 +281,8 @@ class _Drawing:
             ways.update(lies=2, flaps=2)
         more = [word for word in ("half", "stubborn") if dice.chance(0.3)]
         takes_ns = dice.low(5, 8000) * MS
-        self._at(at_ns, "script", node, hook.value, seconds(takes_ns), dice.weighted(ways), *more)
-        self._at(at_ns + self._some_time(500, 20_000), "script", node, hook.value, self._takes(hook))
+        self.at(at_ns, "script", node, hook.value, seconds(takes_ns), dice.weighted(ways), *more)
+        self.at(at_ns + self._some_time(500, 20_000), "script", node, hook.value, self._takes(hook))
 
     def _signal(self) -> None:
         """Let a person say something, perhaps two things, perhaps to all (``killall``)."""
@@ -283,32 +292,32 @@ class _Drawing:
             words.append(dice.weighted(WORDS))
         nodes = self.names if dice.chance(0.1) else [self._node()]
         for name in nodes:
-            self._at(at_ns, "signal", name, *(word.value for word in words))
+            self.at(at_ns, "signal", name, *(word.value for word in words))
             if dice.chance(0.2):
-                self._at(at_ns + dice.low(1, 3000) * MS, "signal", name, words[0].value)
+                self.at(at_ns + dice.low(1, 3000) * MS, "signal", name, words[0].value)
             if Word.LEAVE in words:
-                self._at(at_ns + self._some_time(1000, 40_000), "start", name)
+                self.at(at_ns + self._some_time(1000, 40_000), "start", name)
 
     def _disk(self) -> None:
         node, at_ns = self._node(), self._moment()
-        self._at(at_ns, "disk", node, self.dice.pick(("slow", "stuck", "full", "read-only")))
-        self._at(at_ns + self._some_time(500, 30_000), "disk", node, "good")
+        self.at(at_ns, "disk", node, self.dice.pick(("slow", "stuck", "full", "read-only")))
+        self.at(at_ns + self._some_time(500, 30_000), "disk", node, "good")
 
     def _wall(self) -> None:
-        self._at(self._moment(), "wall", self._node(), str(self.dice.pick((-86400, -60, -2, 2, 60, 86400))))
+        self.at(self._moment(), "wall", self._node(), str(self.dice.pick((-86400, -60, -2, 2, 60, 86400))))
 
     def _junk(self) -> None:
         link = str(self.dice.whole(1, len(self.links)))
-        self._at(self._moment(), "junk", self._node(), link, self.dice.pick(JUNK))
+        self.at(self._moment(), "junk", self._node(), link, self.dice.pick(JUNK))
 
     def _restart(self) -> None:
         """Restart, as an administrator does: SIGTERM, and a start when it has had some time."""
         node, at_ns = self._node(), self._moment()
-        self._at(at_ns, "signal", node, Word.LEAVE.value)
-        self._at(at_ns + self._some_time(100, 12_000), "start", node)
+        self.at(at_ns, "signal", node, Word.LEAVE.value)
+        self.at(at_ns + self._some_time(100, 12_000), "start", node)
 
     def _kill_hook(self) -> None:
-        self._at(self._moment(), "kill-hook", self._node(), self.dice.pick(list(Hook)).value)
+        self.at(self._moment(), "kill-hook", self._node(), self.dice.pick(list(Hook)).value)
 
     def _drama(self) -> None:
         """Let a hook behave badly just when it is called for, and people lose patience with it."""
@@ -317,29 +326,29 @@ class _Drawing:
         way, takes_ns = dice.pick(("fails", "hangs", "works")), dice.whole(200, 6000) * MS
         more = [word for word in ("half", "stubborn") if dice.chance(0.3)]
         for name in self.names:
-            self._at(at_ns, "script", name, hook.value, seconds(takes_ns), way, *more)
+            self.at(at_ns, "script", name, hook.value, seconds(takes_ns), way, *more)
         first = dice.pick((Word.STAND_DOWN, Word.TAKE_OVER, Word.TAKE_OVER, Word.LEAVE))
         words = [first, *(dice.pick(list(Word)) for _ in range(dice.whole(1, 4)))]
         nodes = self.names if dice.chance(0.4) else [self._node()]
         for number, word in enumerate(words):
             when_ns = at_ns + 10 * MS + number * dice.low(1, 6000) * MS
             for name in nodes:
-                self._at(when_ns, "signal", name, word.value)
+                self.at(when_ns, "signal", name, word.value)
         kind = dice.pick(("", "", "kill-worker", "kill-daemon", "power-cut"))
         if kind:
-            self._at(at_ns + dice.whole(10, 4000) * MS, kind, nodes[0], str(dice.low(0, STEPS_MAX)))
+            self.at(at_ns + dice.whole(10, 4000) * MS, kind, nodes[0], str(dice.low(0, STEPS_MAX)))
         until_ns = at_ns + self._some_time(4000, 30_000)
         for name in self.names:
-            self._at(until_ns, "script", name, hook.value, self._takes(hook))
-            self._at(until_ns + dice.whole(0, 20_000) * MS, "power-on", name)
-            self._at(until_ns + dice.whole(20_001, 24_000) * MS, "start", name)
+            self.at(until_ns, "script", name, hook.value, self._takes(hook))
+            self.at(until_ns + dice.whole(0, 20_000) * MS, "power-on", name)
+            self.at(until_ns + dice.whole(20_001, 24_000) * MS, "start", name)
 
     def _all_speak(self) -> None:
         """``killall``: everybody gets the same word at nearly one moment."""
         dice, at_ns = self.dice, self._moment()
         word = dice.pick((Word.STAND_DOWN, Word.TAKE_OVER, Word.CLEAR))
         for name in self.names:
-            self._at(at_ns + dice.low(0, 400) * MS, "signal", name, word.value)
+            self.at(at_ns + dice.low(0, 400) * MS, "signal", name, word.value)
 
     # The end
 

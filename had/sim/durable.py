@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from had.core.node import Node
 from had.runtime.record import MARK, Record
-from had.sim.disk import Call, understand
+from had.sim.disk import DIRECTORY, Call, understand
 
 if TYPE_CHECKING:
     from had.sim.judge import Judge
@@ -21,6 +21,7 @@ def spoilt(judge: Judge, machine: Machine) -> None:
 def loaded(judge: Judge, machine: Machine, known: Record) -> None:
     """Look at the record that a daemon has read."""
     truth = judge.truths[machine.index]
+    _check_belief(judge, machine, known)
     if truth.spoilt:
         truth.epoch_made = truth.epoch_confirmed = known.epoch
         truth.erasing = truth.spoilt = False
@@ -37,6 +38,19 @@ def loaded(judge: Judge, machine: Machine, known: Record) -> None:
     if truth.erasing and known.mark_epoch is not None:
         judge.count("mark outlived an erasure that was under way")
     truth.erasing = False
+
+
+def _check_belief(judge: Judge, machine: Machine, known: Record) -> None:
+    """See that a torn record gives no privilege, and that it is known which boot a mark is from (L3)."""
+    if known.mark_epoch is None:
+        return
+    if machine.disk.damaged:
+        raise judge.broken("4 the mark", f"{machine.name} believes a mark though the record is torn")
+    same = f"boot {machine.boot}\n".encode("ascii") in machine.disk.image()[f"{DIRECTORY}/{MARK}"]
+    if known.mark_same_boot is not same:
+        raise judge.broken(
+            "L3 the mark's boot", f"{machine.name} takes it for {'another' if same else 'this'}"
+        )
 
 
 def changed(judge: Judge, machine: Machine, call: Call) -> None:

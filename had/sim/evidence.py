@@ -14,6 +14,7 @@ from had.core.node import Node
 from had.core.settings import Isolated, StopFailure
 from had.core.states import Phase, State
 from had.sim.clockwork import MS, SECOND
+from had.sim.manners import check_order
 from had.sim.truth import LONG_AGO, Truth
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from had.sim.machine import Machine
 
 PACE = 3
+HEARD_AGAIN = 2
 CLAIMS = frozenset((Phase.ASKING, Phase.CLAIMING, Phase.STARTING))
 """Announced as STARTING; a step may pass through the first two without being seen."""
 
@@ -92,7 +94,7 @@ def _check_claim(judge: Judge, machine: Machine, truth: Truth, node: Node) -> No
     if truth.forced:
         return
     settings, data = machine.settings, node.data
-    if truth.held and not _starter_is_silent(machine, truth):
+    if truth.held and not starter_is_silent(machine, truth):
         raise judge.broken("3 a hold is kept", f"{machine.name} claims though SIGHUP put it on hold")
     if data.alone:
         judge.count("L3 S2 claims alone")
@@ -111,8 +113,9 @@ def _check_claim(judge: Judge, machine: Machine, truth: Truth, node: Node) -> No
         raise judge.broken(
             "1 an isolated standby never takes over", f"{machine.name} claims while it is isolated"
         )
+    check_order(judge, machine)
     now_local, busy = machine.local_ns(), machine.ears.busy_local
-    limit_ns = settings.dead_ns - judge.slack_ns() - machine.forgotten_ns()
+    limit_ns = settings.dead_ns - judge.slack_ns()
     for other in judge.machines():
         word_idle = machine.ears.rest_local[other.index] >= busy[other.index] or any(
             word in (State.STANDBY, State.ERRORED) for word in machine.ears.words[other.index]
@@ -136,7 +139,7 @@ def _must_listen(judge: Judge, machine: Machine) -> bool:
     return sum(heard[other.index] >= since_local for other in counted) < machine.settings.count - 1
 
 
-def _starter_is_silent(machine: Machine, truth: Truth) -> bool:
+def starter_is_silent(machine: Machine, truth: Truth) -> bool:
     """M2: who announced STARTING since the hold began has been silent for the start timeout."""
     now_local, heard = machine.local_ns(), machine.ears.heard_local
     silence_ns = machine.settings.start_timeout_ns
@@ -205,10 +208,15 @@ def _by_newer_start(judge: Judge, machine: Machine, truth: Truth) -> str:
     return "" if watched else "it has not watched anybody start"
 
 
-def _by_order(judge: Judge, machine: Machine, _truth: Truth) -> str:
+def _by_order(judge: Judge, machine: Machine, truth: Truth) -> str:
     ours = order_key(machine.name)
     earlier = [each for each in _running_peers(judge, machine) if order_key(each.name) < ours]
-    return "" if earlier else "no node that comes first runs"
+    if not earlier:
+        return "no node that comes first runs"
+    if len(machine.carrier) > 1 or machine.was_stalled() or machine.lost_worker_lately():
+        return ""  # how often it was heard is not exactly known here
+    counted = [beats for quarrel in truth.quarrels.values() for beats, _ in quarrel.beats.values()]
+    return "" if max(counted, default=0) >= HEARD_AGAIN else "it was not heard twice more"
 
 
 def _by_patience(judge: Judge, machine: Machine, truth: Truth) -> str:
@@ -219,14 +227,15 @@ def _by_patience(judge: Judge, machine: Machine, truth: Truth) -> str:
         since_local = max(truth.run_since_local, truth.trouble.get(other.index, now_local))
         if now_local - since_local >= least_ns:
             return ""
-        if machine.was_stalled():
-            return ""  # excused silence is not seen from here (H3)
     return "nobody was heard running for so long"
 
 
 def _by_isolation(_judge: Judge, machine: Machine, _truth: Truth) -> str:
     if machine.settings.isolated is not Isolated.STOP:
         return "isolated = keep"
+    since_local, now_local = machine.isolated_local, machine.local_ns()
+    if since_local is None or now_local - since_local < machine.settings.dead_ns // 2 - MS:
+        return "it has not been isolated for half the dead time"
     return "" if machine.told_isolated() else "it is not isolated"
 
 

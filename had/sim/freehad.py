@@ -123,6 +123,10 @@ class OldDaemon:
     def dropped(self) -> None:
         self._alive = False
 
+    def sees(self) -> dict[str, str]:
+        """Return what its state file says of each node."""
+        return {entry.name: entry.state.name for entry in self._table}
+
     # The program
 
     def _go_on(self, answer: int) -> None:
@@ -209,6 +213,7 @@ class OldDaemon:
     def _alert(self, state: State) -> Program:
         if state is not self._last_alert:
             self._last_alert = state
+            self.machine.world.alerted(self.machine, state)
             yield Hook.ALERT
 
     def _start_services(self) -> Program:

@@ -121,7 +121,7 @@ class Daemon:
         self.prepare_for_death()
         if self.guard and self.worker is not None:
             patience_ns = max(SECOND, self.settings.dead_ns // 3)
-            look_ns = self.machine.dice.whole(0, patience_ns // 4)
+            look_ns = self.machine.guard_dice.whole(0, patience_ns // 4)
             self._later(patience_ns + look_ns, self._kill_hung, self.worker)
 
     def _kill_hung(self, worker: Worker) -> None:
@@ -173,7 +173,7 @@ class Daemon:
     def _fork(self) -> None:
         self._waiting = False
         self._again += 1
-        self._later(self.machine.dice.whole(2, 12) * MS, self._forked, self._again)
+        self._later(self.machine.guard_dice.whole(2, 12) * MS, self._forked, self._again)
 
     def _forked(self, again: int) -> None:
         if again != self._again or self.worker is not None:

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import copy
+from typing import TYPE_CHECKING, Any
 
 from had.core.membership import order_key
-from had.core.states import RUNNING_STATES, Phase, State
+from had.core.states import BUSY_STATES, RUNNING_STATES, Phase, State
 from had.sim.clockwork import MS, SECOND
-from had.sim.truth import LONG_AGO, Quarrel, Truth
+from had.sim.truth import HEARSAY, LONG_AGO, Ears, Quarrel, Truth
 
 if TYPE_CHECKING:
     from had.sim.judge import Judge
     from had.sim.machine import Machine
 
 IDLE_STATES = frozenset((State.STANDBY, State.ERRORED, State.STOPPING))
+WAITING = frozenset((State.STANDBY, State.INITIAL))
+HAD_TURN = frozenset((State.STOPPING, State.ERRORED))
+"""Who began to start and says so has had its turn (M2)."""
 RUNS = frozenset((Phase.STARTING, Phase.RUNNING))
 QUARREL_BEATS = 4
+
+
+def got_through(machine: Machine, ears: Ears, source: int, link: int, state: State, now_local: int) -> None:
+    """Write down what has been given to a core."""
+    words = ears.words[source]
+    silent = now_local - ears.heard_local[source] > machine.settings.dead_ns
+    if silent or words[link] is not state or state in RUNNING_STATES:
+        heard(machine.world.judge, machine, source, link, state)
+        words[link] = state
+        if not WAITING & set(words):
+            ears.waits_local[source] = LONG_AGO
+        elif ears.waits_local[source] == LONG_AGO:
+            ears.waits_local[source] = now_local
+    elif state in HAD_TURN:
+        judge = machine.world.judge
+        truth = judge.truths[machine.index]
+        if truth.held and judge.counts_for(machine, judge.world.machines[source]):
+            _hear_on_hold(judge, truth, source, state)  # said before on this link, but not since it was held
+    ears.heard_local[source] = ears.link_heard[source][link] = now_local
+    if state in BUSY_STATES:
+        ears.busy_local[source] = now_local
+        ears.busy_ns[source] = machine.world.queue.now_ns
 
 
 def heard(judge: Judge, machine: Machine, source: int, link: int, state: State) -> None:
@@ -38,6 +64,27 @@ def heard(judge: Judge, machine: Machine, source: int, link: int, state: State) 
         _hear_on_hold(judge, truth, source, state)
 
 
+class Memory:
+    """What has got through before a turn of the loop, or its last snapshot: what comes after it in that turn
+    dies with the worker, also for the judge.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self._ears = machine.ears
+        self._hearsay: dict[str, Any] = {}
+
+    def keep(self, machine: Machine) -> None:
+        truth = machine.world.judge.truths[machine.index]
+        self._ears = machine.ears.copy()
+        self._hearsay = {name: copy.deepcopy(getattr(truth, name)) for name in HEARSAY}
+
+    def restore(self, machine: Machine) -> None:
+        truth = machine.world.judge.truths[machine.index]
+        machine.ears = self._ears
+        for name, value in self._hearsay.items():
+            setattr(truth, name, value)
+
+
 def _follow(judge: Judge, machine: Machine, source: int, link: int, state: State) -> None:
     """Follow who is heard running, and since when."""
     truth, ears = judge.truths[machine.index], machine.ears
@@ -49,7 +96,7 @@ def _follow(judge: Judge, machine: Machine, source: int, link: int, state: State
         truth.must_erase = f"{other.name} was heard running"
         _quarrel(judge, machine, truth, source, link, now_local)
         if ears.words[source][link] in IDLE_STATES:
-            ears.idle_local[source] = max(ears.idle_local[source], ears.heard_local[source])
+            ears.idle_local[source] = max(ears.idle_local[source], ears.link_heard[source][link])
         if now_local - ears.run_local[source] > machine.settings.dead_ns:
             truth.trouble[source] = now_local
         ears.run_local[source] = now_local
@@ -62,18 +109,17 @@ def _follow(judge: Judge, machine: Machine, source: int, link: int, state: State
 
 
 def _is_newer_start(machine: Machine, truth: Truth, source: int, link: int, now_local: int) -> bool:
-    """Whether a start was witnessed (T2).  Looked at where there is one link: then it is exact."""
+    """Whether a start was witnessed (T2): on one link an idle word came while it ran, and then another."""
     ears, settings = machine.ears, machine.settings
-    heard_local = ears.heard_local[source]
+    heard_local = ears.link_heard[source][link]
     return (
         truth.phase in RUNS
-        and len(machine.carrier) == 1
         and ears.words[source][link] in IDLE_STATES
         and now_local - heard_local <= settings.dead_ns
         and heard_local >= truth.run_since_local
         and now_local - truth.run_since_local > 2 * settings.heartbeat_ns + MS
         and now_local >= truth.listens_until_local
-        and not machine.forgotten_ns()
+        and not machine.lost_worker_lately()
     )
 
 
@@ -82,7 +128,7 @@ def _hear_on_hold(judge: Judge, truth: Truth, source: int, state: State) -> None
         truth.held = False
     elif state is State.STARTING:
         truth.starters.append(source)
-    elif state in (State.STOPPING, State.ERRORED) and source in truth.starters:
+    elif state in HAD_TURN and source in truth.starters:
         truth.held = False
 
 

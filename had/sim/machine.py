@@ -40,6 +40,8 @@ class Machine:
         self.clock = clock
         self.old = old
         self.dice = Dice(world.seed, f"machine {index}")
+        self.guard_dice = Dice(world.seed, f"guard {index}")
+        """Apart from the others: what is drawn for a disk then moves no time in a scenario's transcript."""
         self.wall_ahead_ns = 0
         self.disk = Disk()
         self.powered = False
@@ -53,6 +55,8 @@ class Machine:
         self.hook_files: dict[Hook, Process] = {}
         self.daemon: Optional[Union[Daemon, OldDaemon]] = None
         self.lives = 0
+        self.exit_code: Optional[int] = None
+        """How the last daemon that ended by itself did."""
         self.held = False
         """The whole machine stands still: a virtual machine that its host does not run."""
         self.stopped = False
@@ -104,11 +108,9 @@ class Machine:
             return 0
         return self.daemon.worker.node.data.late
 
-    def forgotten_ns(self) -> int:
-        """How much older than for the judge the last words may be for the core: a worker has died lately."""
-        if self.local_ns() - self.lost_worker_local > 2 * self.settings.dead_ns:
-            return 0
-        return self.settings.heartbeat_ns + self.settings.heartbeat_ns // 10
+    def lost_worker_lately(self) -> bool:
+        """Whether a link's last word may be older for the core than for the judge."""
+        return self.local_ns() - self.lost_worker_local <= 2 * self.settings.dead_ns
 
     def was_stalled(self) -> bool:
         """Whether the daemon stood still within the last few dead times."""
@@ -222,7 +224,7 @@ class Machine:
         self.world.tell(self, f"the daemon ends with exit code {code}")
         self.fuse = None
         self.stopped = self.hung = False
-        self.daemon = None
+        self.daemon, self.exit_code = None, code
         for queued in self.sockets:
             queued.clear()
         self.world.judge.daemon_ended(self, code)

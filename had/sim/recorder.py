@@ -81,6 +81,11 @@ class Recorder(record.Recorder):
             return
         machine.disk.do(call)
         durable.changed(machine.world.judge, machine, call)
+        if machine.fuse is not None and machine.fuse_kind == "power-off":
+            machine.fuse -= 1  # between two calls, too, the power may go
+            if machine.fuse <= 0:
+                machine.blow()
+                return
         span_ns = MS // 5
         if call.name in _SYNCS:
             span_ns = (

@@ -12,7 +12,8 @@ from unittest import mock
 import had.core.group as core_group
 from had.core.states import TRANSITIONS, Cause, Phase
 from had.sim.draw import draw
-from had.sim.schedule import Schedule
+from had.sim.scenario_told import Scribe
+from had.sim.schedule import Schedule, Step
 from had.sim.world import Broken, World
 
 
@@ -39,13 +40,17 @@ class Result:
     settled_ns: Optional[int]
     counts: collections.Counter[str]
     story: tuple[str, ...]
+    done: tuple[Step, ...]
+    """The steps, each with the moment at which it was done."""
 
 
 def run_seed(seed: int, *, story: bool = False, every_tick: bool = False) -> Result:
     return run_schedule(draw(seed), story=story, every_tick=every_tick)
 
 
-def run_schedule(schedule: Schedule, *, story: bool = False, every_tick: bool = False) -> Result:
+def run_schedule(
+    schedule: Schedule, *, story: bool = False, every_tick: bool = False, scribe: Optional[Scribe] = None
+) -> Result:
     """Do a schedule; what breaks is in the result."""
     begun_s = time.process_time()
     table = _CountingTable()
@@ -53,7 +58,7 @@ def run_schedule(schedule: Schedule, *, story: bool = False, every_tick: bool = 
     gc.disable()  # a run lives for a tenth of a second; what it leaves in circles goes in one sweep after it
     try:
         with mock.patch.object(core_group, "TRANSITIONS", table):
-            world = World(schedule, story=story, every_tick=every_tick)
+            world = World(schedule, story=story, every_tick=every_tick, scribe=scribe)
             broken = world.run()
     finally:
         if collecting:
@@ -71,4 +76,5 @@ def run_schedule(schedule: Schedule, *, story: bool = False, every_tick: bool = 
         world.settled_ns,
         counts,
         tuple(world.story or ()),
+        tuple(world.done),
     )

@@ -9,13 +9,26 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
 from typing import Callable
 
+from had.core.settings import Settings
 from had.sim.clockwork import MS, SECOND
 from had.sim.run import run_schedule
 from had.sim.schedule import NodePlan, Schedule, Step
 
+USUAL = (
+    "alone",
+    "isolated",
+    "stop_failure",
+    "start_timeout_ns",
+    "stop_timeout_ns",
+    "monitor_timeout_ns",
+    "alert_timeout_ns",
+    "monitor_interval_ns",
+    "monitor_failures",
+    "isolation_by_machine",
+)
+"""Settings whose defaults go with any others."""
 Tells = Callable[[Schedule], bool]
 
 
@@ -38,9 +51,7 @@ def shrink(schedule: Schedule, promise: str, budget_s: float = 60) -> Schedule:
         before = schedule
         schedule = _without_steps(schedule, breaks)
         schedule = _without_nodes(schedule, breaks)
-        for candidate in _simpler(schedule):
-            if breaks(candidate):
-                schedule = candidate
+        schedule = _simpler(schedule, breaks)
         schedule = _rounder(schedule, breaks)
     return schedule
 
@@ -55,7 +66,7 @@ def _cut_after(schedule: Schedule, breaks: Tells) -> Schedule:
     if broken is None or any(step.verb == "calm" and step.at_ns <= broken.at_ns for step in schedule.steps):
         return schedule
     steps = [step for step in schedule.steps if step.at_ns <= broken.at_ns]
-    steps.append(Step(broken.at_ns, "wall", (schedule.nodes[0].settings.node, "0")))  # something to wait for
+    steps.append(Step(broken.at_ns, "wait", ("0",)))  # something to wait for
     candidate = _with(schedule, steps)
     return candidate if breaks(candidate) else schedule
 
@@ -101,14 +112,29 @@ def _knows(node: NodePlan, without: str, count: int) -> NodePlan:
     return dataclasses.replace(node, settings=dataclasses.replace(settings, count=count, names=names))
 
 
-def _simpler(schedule: Schedule) -> Iterator[Schedule]:
-    """Return variants with fewer oddities; each is tried on what the former have left."""
-    yield dataclasses.replace(
-        schedule, nodes=tuple(dataclasses.replace(node, drift_ppm=0) for node in schedule.nodes)
-    )
-    yield dataclasses.replace(
+def _simpler(schedule: Schedule, breaks: Tells) -> Schedule:
+    """Take out oddities of the cluster: drift, travel times, settings that need not differ from the usual."""
+    simpler = dataclasses.replace(
         schedule, links=tuple(dataclasses.replace(link, travel_ns=MS) for link in schedule.links)
     )
+    if simpler != schedule and breaks(simpler):
+        schedule = simpler
+    simpler = dataclasses.replace(
+        schedule, nodes=tuple(dataclasses.replace(node, drift_ppm=0) for node in schedule.nodes)
+    )
+    if simpler != schedule and breaks(simpler):
+        schedule = simpler
+    for name in USUAL:
+        nodes = tuple(_usual(node, name) for node in schedule.nodes)
+        simpler = dataclasses.replace(schedule, nodes=nodes)
+        if simpler != schedule and breaks(simpler):
+            schedule = simpler
+    return schedule
+
+
+def _usual(node: NodePlan, name: str) -> NodePlan:
+    change = {name: getattr(Settings("x"), name)}
+    return dataclasses.replace(node, settings=dataclasses.replace(node.settings, **change))
 
 
 def _rounder(schedule: Schedule, breaks: Tells) -> Schedule:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Optional
 
+from had.core.actions import Hook
 from had.core.events import Word
 from had.core.states import Phase, State
 
 LONG_AGO = -(10**18)
+STRANGER = "stranger"
+"""Who is not in ``nodes``, and speaks properly."""
 
 
 class BrokenPromiseError(Exception):
@@ -22,7 +25,17 @@ class BrokenPromiseError(Exception):
 class Ears:
     """What has got through to the present daemon: given to its core, not merely to its sockets."""
 
-    __slots__ = ("busy_local", "busy_ns", "heard_local", "idle_local", "rest_local", "run_local", "words")
+    __slots__ = (
+        "busy_local",
+        "busy_ns",
+        "heard_local",
+        "idle_local",
+        "link_heard",
+        "rest_local",
+        "run_local",
+        "waits_local",
+        "words",
+    )
 
     def __init__(self, machines: int, links: int) -> None:
         self.heard_local = [LONG_AGO] * machines
@@ -37,7 +50,19 @@ class Ears:
         """When it was last heard saying that it runs nothing and is not booting, by our clock."""
         self.rest_local = [LONG_AGO] * machines
         """When it last began to say STANDBY or ERRORED, by our clock."""
+        self.waits_local = [LONG_AGO] * machines
+        """Since when it says on any link that it is STANDBY or INITIAL, by our clock."""
         self.words: list[list[Optional[State]]] = [[None] * links for _ in range(machines)]
+        self.link_heard = [[LONG_AGO] * links for _ in range(machines)]
+        """When it was last heard on each link, by our clock."""
+
+    def copy(self) -> Ears:
+        other = Ears(0, 0)
+        for name in self.__slots__:
+            setattr(other, name, [*getattr(self, name)])
+        other.words = [[*words] for words in self.words]
+        other.link_heard = [[*times] for times in self.link_heard]
+        return other
 
 
 @dataclasses.dataclass
@@ -47,6 +72,10 @@ class Quarrel:
     since_local: int
     beats: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
     """By link: how many further heartbeats, and when the last one was counted."""
+
+
+HEARSAY = ("against", "held", "must_erase", "must_stop", "quarrels", "starters", "trouble")
+"""What of a :class:`Truth` comes from hearing others."""
 
 
 @dataclasses.dataclass
@@ -85,8 +114,6 @@ class Truth:
     stop_told_failed: bool = False
     """What the core was told of the last stop."""
     start_failed: bool = False
-    orphan: bool = False
-    """Its daemon was killed while its service may have been up, and no ``stophasrv`` has run since."""
     last_stop_failed: bool = False
     quarrels: dict[int, Quarrel] = dataclasses.field(default_factory=dict)
     trouble: dict[int, int] = dataclasses.field(default_factory=dict)
@@ -108,5 +135,19 @@ class Truth:
     sent_second: int = -1
     began_local: int = LONG_AGO
     """When its daemon was started."""
+    alerted: State = State.UNKNOWN
+    """What its daemon has alerted last."""
+    told: dict[str, int] = dataclasses.field(default_factory=dict)
+    """When a complaint was last made."""
+    hook_local: dict[Hook, int] = dataclasses.field(default_factory=dict)
+    """When a hook was last begun."""
+    monitored_local: int = LONG_AGO
+    """When the monitor was last begun."""
+    monitor_over_local: int = LONG_AGO
+    """When the core was last told of its end, or the node became RUNNING."""
+    said_local: int = LONG_AGO
+    """When it last sent a heartbeat."""
+    free_local: int = LONG_AGO
+    """Since when nothing keeps it from starting but whose turn it is."""
     same_boot: bool = False
     """The mark that this daemon found was made since the machine was booted."""

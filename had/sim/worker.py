@@ -41,16 +41,17 @@ from had.core.events import (
 )
 from had.core.node import Node
 from had.core.settings import SECOND
-from had.core.states import BUSY_STATES, RUNNING_STATES, State
+from had.core.states import State
 from had.core.turn import InvariantError
 from had.runtime.alerts import AlertQueue
 from had.runtime.record import Record
-from had.sim import durable, hearing
+from had.sim import durable, hearing, manners
 from had.sim.handover import Shown, Snapshot, shown
 from had.sim.machine import CutShort
 from had.sim.recorder import Recorder
 from had.sim.runner import Leftovers, Runner
 from had.sim.scripts import Process
+from had.sim.truth import STRANGER
 
 if TYPE_CHECKING:
     from had.sim.guard import Daemon
@@ -92,10 +93,9 @@ class Worker:
         self._second, self._wakes = -1, 0
         self._alarm_ns: Optional[int] = None
         self._due_ns = 0
+        self._memory = hearing.Memory(self.machine)
         self.shown: Shown = (True, ())
         """What stands in the state file."""
-        self.shown_ns = 0
-        """Since when, by our clock."""
         self._hooks = Runner(self.machine, daemon.life, number)
         self._alerts = AlertQueue(self._hooks, self._state_now, self.log)  # type: ignore[arg-type]
         self._leftovers: Optional[Leftovers] = None
@@ -197,9 +197,13 @@ class Worker:
         machine = self.machine
         if machine.held or machine.stopped or machine.hung or not self.alive:
             return
+        if machine.fuse is not None:
+            self._memory.keep(machine)
         try:
             self._turn(self._clock.local(self._queue.now_ns))
         except CutShort:
+            if machine.fuse_kind == "kill-worker":
+                self._memory.restore(machine)
             machine.blow()
             return
         except InvariantError as error:
@@ -320,6 +324,7 @@ class Worker:
         if self.machine.fuse is not None:
             self.machine.burn()
             self.daemon.snapshot = self.snapshot()
+            self._memory.keep(self.machine)
             self.machine.burn()
 
     def unread(self) -> list[bytes]:
@@ -358,37 +363,29 @@ class Worker:
             self._world.judge.rejected(self.machine, data)
             return
         source = self._world.index_of.get(heard.name)
+        if source is None and heard.name != STRANGER:
+            self._world.judge.bug(self.machine, f"takes what is no heartbeat for one of {heard.name!r}")
         if source == self.machine.index:
             return
         if source is not None:
-            self._note_heard(source, link, self._world.meant.get(data, heard.states[0]), now_ns)
+            state = self._world.meant.get(data, heard.states[0])
+            hearing.got_through(self.machine, self._ears, source, link, state, now_ns)
         self._heard = True
         actions = self.node.step(heard, now_ns)
         if actions:
             self._act(actions, now_ns)
-
-    def _note_heard(self, source: int, link: int, state: State, now_ns: int) -> None:
-        """Write down what has got through, for the judge."""
-        ears = self._ears
-        words = ears.words[source]
-        silent = now_ns - ears.heard_local[source] > self.daemon.settings.dead_ns
-        if silent or words[link] is not state or state in RUNNING_STATES:
-            hearing.heard(self._world.judge, self.machine, source, link, state)
-            words[link] = state
-        ears.heard_local[source] = now_ns
-        if state in BUSY_STATES:
-            ears.busy_local[source] = now_ns
-            ears.busy_ns[source] = self._queue.now_ns
 
     def _hook_over(self, over: HookOver, now_ns: int) -> None:
         self._dirty = True
         action = self._asked.pop(over.run, None)
         if action is not None:
             self._world.judge.hook_told(self.machine, action.hook, over.outcome)
+            manners.told(self._world.judge, self.machine, action, over.outcome)
             self._step(over, now_ns)
 
     def _obey(self, now_ns: int) -> None:
         words, self._words = stop_beats_start(self._words), []
+        manners.words_come(self._world.judge, self.machine, words)
         for number, word in enumerate(words, 1):
             if number == len(words):
                 self._obeyed = self._told
@@ -421,6 +418,8 @@ class Worker:
         self._hooks.start(action, now_ns)
 
     def _alert(self, action: Alert, now_ns: int) -> None:
+        self._world.alerted(self.machine, action.state, action.reason)
+        manners.alerted(self._world.judge, self.machine, action.state)
         self._alerts.add(action, now_ns)
 
     def _send(self, action: Send, _now_ns: int) -> None:
@@ -434,7 +433,7 @@ class Worker:
 
     def _publish(self, _action: Publish, now_ns: int) -> None:
         if self.node.data.exit_code is None:
-            self.shown, self.shown_ns = shown(self.node, now_ns), now_ns
+            self.shown = shown(self.node, now_ns)
 
     def _discard(self) -> None:
         self._datagrams.clear()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Optional
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Optional
 
-from had.core.actions import Hook
+from had.core.actions import Hook, Reason
 from had.core.events import Heard, Word
 from had.core.states import Phase, State
 from had.sim import calm, deeds
@@ -13,13 +14,18 @@ from had.sim.clockwork import SECOND, Clock, Queue
 from had.sim.judge import Judge
 from had.sim.machine import Machine
 from had.sim.network import Network
-from had.sim.schedule import Schedule, seconds
+from had.sim.schedule import NOW, Schedule, Step, seconds
 from had.sim.scripts import HONEST, KILLED
 from had.sim.truth import BrokenPromiseError
 from had.wire import freeha
 
+if TYPE_CHECKING:
+    from had.sim.scenario_told import Scribe
+
 START_LOCAL_NS = 1_000 * SECOND
 """What the clocks of the machines show at the begin; each differs by some hours from the next."""
+TIMES = "times in order"
+"""What a file breaks whose ``at`` comes too late."""
 MEND_NS = 5 * SECOND
 """How often the administrator of the calm looks."""
 
@@ -31,13 +37,24 @@ class Broken:
     promise: str
     text: str
     at_ns: int
+    line: int = 0
+    """Of the schedule's text: what was being done; 0 where it was not read from a text."""
 
 
 class World:
     """One run of one schedule."""
 
-    def __init__(self, schedule: Schedule, *, story: bool = False, every_tick: bool = False) -> None:
-        """``story``: keep a transcript.  ``every_tick``: make every Tick; slower, with the same end."""
+    def __init__(
+        self,
+        schedule: Schedule,
+        *,
+        story: bool = False,
+        every_tick: bool = False,
+        scribe: Optional[Scribe] = None,
+    ) -> None:
+        """``story``: keep a transcript.  ``every_tick``: make every Tick; slower, with the same end.
+        ``scribe``: who keeps the short transcript of a scenario.
+        """
         self.schedule, self.seed = schedule, schedule.seed
         self.skips_ticks = not every_tick
         self.queue = Queue()
@@ -50,6 +67,9 @@ class World:
             self.machines.append(Machine(self, index, plan.settings, clock, old=plan.old))
         self.index_of = {machine.name: machine.index for machine in self.machines}
         self.story: Optional[list[str]] = [] if story else None
+        self.scribe = scribe
+        self.done: list[Step] = []
+        """The steps done so far, each with its moment."""
         self.away: list[str] = []
         self.calm_ns: Optional[int] = None
         self.mends = False
@@ -90,21 +110,63 @@ class World:
         if self.story is not None and not quiet:
             who = "" if machine is None else f"{machine.name}: "
             self.story.append(f"{seconds(self.queue.now_ns // 1000 * 1000):>12} {who}{text}")
+        if self.scribe is not None and not quiet:
+            self.scribe.told(self.queue.now_ns, machine, text)
+
+    def command(self, machine: Optional[Machine], text: str) -> None:
+        """Write down what is done to the world: in a scenario that stands in the file."""
+        scribe, self.scribe = self.scribe, None
+        self.tell(machine, text)
+        self.scribe = scribe
+
+    def alerted(self, machine: Machine, state: State, reason: Optional[Reason] = None) -> None:
+        """Note a change of a node's own state; an old daemon gives no reason."""
+        if self.scribe is not None:
+            self.scribe.moved(self.queue.now_ns, machine, state, reason)
 
     # A run
 
     def run(self) -> Optional[Broken]:
         """Do the whole schedule, and the calm after it; return what broke, or None."""
+        steps = self.schedule.steps
+        if all(step.at_ns != NOW for step in steps):
+            steps = tuple(sorted(steps, key=lambda step: step.at_ns))
+        line = 0
         try:
-            for step in self.schedule.steps:
-                self.queue.at(step.at_ns, deeds.do, self, step)
-            last_ns = max((step.at_ns for step in self.schedule.steps), default=0)
-            self.queue.run(last_ns)
-            if self.calm_ns is not None:
-                calm.wait(self)
+            for step in steps:
+                line = step.line
+                self._do(step)
+            self.go_on(0)
+            self._wait_for_calm()
         except BrokenPromiseError as broken:
-            return Broken(broken.promise, broken.text, self.queue.now_ns)
+            return Broken(broken.promise, broken.text, self.queue.now_ns, line)
         return None
+
+    def _do(self, step: Step) -> None:
+        """Do a step: at its moment, before what else happens then, or now."""
+        if step.at_ns == NOW:
+            self._wait_for_calm()
+        elif step.at_ns < self.queue.now_ns:
+            now = seconds(self.queue.now_ns)
+            raise BrokenPromiseError(TIMES, f"at {seconds(step.at_ns)}: it is {now} s already")
+        else:
+            self.queue.run(step.at_ns - 1)
+            self.queue.now_ns = step.at_ns
+        if self.scribe is not None:
+            self.scribe.line = step.line
+        self.done.append(dataclasses.replace(step, at_ns=self.queue.now_ns))
+        deeds.do(self, step)
+
+    def go_on(self, span_ns: int) -> None:
+        """Let time pass, and all happen that is due until then."""
+        self.queue.run(self.queue.now_ns + span_ns)
+
+    def ways(self, words: Sequence[str]) -> list[tuple[int, str, str]]:
+        return deeds.ways(words, self.schedule.names, self.link_count)
+
+    def _wait_for_calm(self) -> None:
+        if self.calm_ns is not None and self.settled_ns is None:
+            calm.wait(self)
 
     def begin_calm(self, mends: bool, away: list[str]) -> None:
         """Nothing more breaks: links and machines are whole, but those stay off that are ``away``."""
