@@ -9,6 +9,7 @@ and invented.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 import signal
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from .journal import HOOKS, Journal, Violation, audit, install
 from .namespaces import Namespace, alive, status
+from .switch import Remote, Weather
 from .waiting import GENEROUS, eventually
 from .wire import PORT, Recorder
 
@@ -45,6 +47,8 @@ class Node:
         self.etc = self.directory / "etc"
         self.process: subprocess.Popen[bytes] | None = None
         self.old = False
+        self.environment: dict[str, str] = {}
+        """What the daemon gets in its environment besides."""
         self._logs = 0
         self._started = 0.0
         self._make_directories()
@@ -115,6 +119,7 @@ class Node:
         self._logs += 1
         self._started = time.time()
         self.old = old
+        words = ["env", *(f"{name}={value}" for name, value in self.environment.items()), *words]
         with self.log_path.open("wb") as log:
             self.process = self.namespace.popen(
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
@@ -203,7 +208,10 @@ class Node:
     # --- steering the hooks
 
     def hook(self, hook: str, mode: str, value: str = "") -> None:
-        """Make a hook fail (value: the status), hang, flood, leave, stubborn, or show its environment."""
+        """Make a hook fail (value: the status), hang, flood, leave, stubborn, slow (value: seconds), lie
+        (fail where it would succeed and the other way round), flap (fail every other time), or show its
+        environment.
+        """
         assert hook in HOOKS
         temporary = self.control / "new"
         temporary.write_text(f"{value}\n")
@@ -211,6 +219,11 @@ class Node:
 
     def unhook(self, hook: str, mode: str) -> None:
         (self.control / f"{hook}.{mode}").unlink()
+
+    def honest(self, hook: str) -> None:
+        """Let a hook work as it did in the beginning."""
+        for path in self.control.glob(f"{hook}.*"):
+            path.unlink()
 
     def kill_service(self) -> None:
         """The service dies by itself."""
@@ -246,6 +259,12 @@ class Node:
                 if int(parent) == guard and state != "Z" and session == status(guard)[3]:
                     return pid
         return 0
+
+    @property
+    def has_daemon(self) -> bool:
+        """Whether a daemon is there: one that has just been started, or a worker that has lost its guard."""
+        started = self.process is not None and self.process.poll() is None
+        return started or (not self.old and bool(self._living_pid()))
 
     def daemon(self) -> list[int]:
         return [self.guard] if self.old else [self.guard, self.worker]
@@ -314,9 +333,14 @@ def _kill(pid: int, number: int) -> None:
 
 
 class Lab:
-    """Switch and nodes.  `allow` names what the auditor may find, with the reason, before it happens."""
+    """Switch and nodes.  `allow` names what the auditor may find, with the reason, before it happens.
 
-    def __init__(self, directory: Path, nodes: int | list[str] = 2, links: int = 1) -> None:
+    With a `seed` the switch is one that can make bad weather (switch.py).
+    """
+
+    def __init__(
+        self, directory: Path, nodes: int | list[str] = 2, links: int = 1, seed: int | None = None
+    ) -> None:
         names = [f"n{i + 1}" for i in range(nodes)] if isinstance(nodes, int) else nodes
         self.directory = directory
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -325,6 +349,8 @@ class Lab:
         self.allowed: set[str] = set()
         self.nodes: list[Node] = []
         self._blocked: set[tuple[str, str]] = set()
+        self._weather: dict[tuple[str, str], Weather] = {}
+        self._remote: Remote | None = None
         self._closing = contextlib.ExitStack()
         try:
             self.switch = Namespace("switch")
@@ -334,6 +360,9 @@ class Lab:
                 self._closing.callback(node.close)
                 self.nodes.append(node)
             self._lay_cables()
+            if seed is not None:
+                self._remote = self._make_weather(seed)
+                self._block()
         except BaseException:
             self._closing.close()
             raise
@@ -356,14 +385,24 @@ class Lab:
             lines += [f"link set net{link} up" for link in self.links]
             node.namespace.run("ip", "-batch", "-", given="\n".join(lines) + "\n")
 
+    def _make_weather(self, seed: int) -> Remote:
+        ports = [[self.port(node, link) for node in self.nodes] for link in self.links]
+        process = self.switch.popen(
+            Remote.command(ports, seed), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
+        )
+        remote = Remote(process)
+        self._closing.callback(remote.close)
+        return remote
+
     # --- starting
 
     def configuration(self, settings: dict[str, object]) -> str:
         """The same had.conf for all nodes: quick timers, every link by its network, unless `link` has the
-        lines of the first link.
+        lines of the first link, or `more_link` further lines for each link.
         """
-        link_lines = settings.get("link")
-        settings = {name: value for name, value in settings.items() if name != "link"}
+        link_lines, more = settings.get("link"), settings.get("more_link", {})
+        assert isinstance(more, dict)
+        settings = {name: value for name, value in settings.items() if name not in ("link", "more_link")}
         sections: dict[str, list[str]] = {"": [], "hooks": [], "places": []}
         names = ", ".join(node.name for node in self.nodes) + ("," if len(self.nodes) == 1 else "")
         values = {"nodes": names, "heartbeat": "100ms", "dead": "1s", "hooks__monitor_interval": "200ms"}
@@ -375,7 +414,8 @@ class Lab:
             lines += [f"[{section}]", *keys]
         lines.append("[links]")
         for link in self.links:
-            lines += [f"[[link{link}]]", str(link_lines or f"network = 10.77.{link}.0/24")]
+            network = link_lines or f"network = 10.77.{link}.0/24"
+            lines += [f"[[link{link}]]", str(network), more.get(link, "")]
         return "\n".join(lines) + "\n"
 
     def start(self, **settings: object) -> list[Node]:
@@ -415,6 +455,12 @@ class Lab:
             self._blocked.add((self.port(speaker, each), self.port(listener, each)))
         self._block()
 
+    def set_ways(self, ways: list[tuple[int, Node, Node]], *, cut: bool) -> None:
+        """Cut many ways at once, or let pass again; a way is link, speaker, listener."""
+        ports = {(self.port(speaker, link), self.port(listener, link)) for link, speaker, listener in ways}
+        self._blocked = self._blocked | ports if cut else self._blocked - ports
+        self._block()
+
     def cut(self, node: Node, link: int | None = None) -> None:
         """A node and the others hear nothing of each other, on one link or all; the carrier stays."""
         self.partition([node], [other for other in self.nodes if other is not node], link=link)
@@ -435,9 +481,37 @@ class Lab:
         self._blocked.clear()
         self._block()
 
+    def weather(self, speaker: Node, listener: Node, link: int | None = None, **kinds: float) -> None:
+        """Trouble on the way from one node to another, on one link or all; the other direction stays.
+        The kinds are those of `Weather`; none at all is fair weather.
+        """
+        for each in self.links if link is None else [link]:
+            self._weather[self.port(speaker, each), self.port(listener, each)] = Weather(**kinds)
+        self._block()
+
+    def clear_up(self) -> None:
+        """Fair weather everywhere; what is cut stays so."""
+        self._weather.clear()
+        self._block()
+
+    def weather_counts(self, speaker: Node, listener: Node, link: int = 1) -> dict[str, int]:
+        """What has happened to the frames on this way: passed, lost, duplicated, overtaken."""
+        assert self._remote is not None
+        return self._remote.counts()[self.port(speaker, link), self.port(listener, link)]
+
     def _block(self) -> None:
+        if self._remote is not None:
+            paths = dict(self._weather)
+            for path in self._blocked:
+                paths[path] = dataclasses.replace(paths.get(path, Weather()), blocked=True)
+            self._remote.set(paths)
+            self._rule("drop")  # all goes through the process
+            return
+        assert not self._weather, "this lab was made without a seed"
         pairs = ", ".join(f'"{a}" . "{b}"' for a, b in sorted(self._blocked))
-        rule = f"iifname . oifname {{ {pairs} }} drop" if pairs else ""
+        self._rule(f"iifname . oifname {{ {pairs} }} drop" if pairs else "")
+
+    def _rule(self, rule: str) -> None:
         text = f"table bridge lab {{\n chain x {{\n type filter hook forward priority 0;\n {rule}\n }}\n}}\n"
         self.switch.run("nft", "-f", "-", given="table bridge lab\ndelete table bridge lab\n" + text)
 

@@ -23,8 +23,8 @@ def make_lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callabl
     """Builds the test's lab; at the end the auditor reads its journal and all of it is removed."""
     labs: list[Lab] = []
 
-    def make(nodes: int | list[str] = 2, links: int = 1) -> Lab:
-        labs.append(Lab(tmp_path / "lab", nodes, links))
+    def make(nodes: int | list[str] = 2, links: int = 1, seed: int | None = None) -> Lab:
+        labs.append(Lab(tmp_path / "lab", nodes, links, seed))
         request.node.lab = labs[-1]
         return labs[-1]
 

@@ -27,6 +27,7 @@ def replaced(node: Node, killed: int) -> int:
 def test_kill_9_of_the_worker_moves_nothing(make_lab: MakeLab) -> None:
     lab = make_lab(2)
     first, second = lab.start()
+    lab.settle(first)  # a worker that dies right after it said RUNNING may leave that to the next one
     calls = [node.moves() for node in lab.nodes]
     recorder = lab.record()
     begun = time.monotonic()
@@ -204,3 +205,49 @@ def test_five_deaths_in_a_minute_without_a_peer_leave_the_services_up(make_lab: 
     assert first.process.poll() is None
     assert first.serving
     assert first.calls("stophasrv") == ["stophasrv"]
+
+
+def test_kill_9_of_both_on_a_standby_moves_nothing(make_lab: MakeLab) -> None:
+    lab = make_lab(2)
+    first, second = lab.start()
+    second.kill_daemon()
+    first.wait("TIMEOUT", of=second)
+    second.start()
+    second.wait("Standby")
+    second.wait("Running", of=first)
+    throughout(lambda: lab.running() == [first], "the services stay", 1)
+    assert first.moves() == ["stophasrv", "starthasrv"]
+    # it is as good as before
+    first.power_cut()
+    second.wait("Running")
+
+
+def test_kill_9_of_both_in_the_middle_of_a_stop(make_lab: MakeLab) -> None:
+    lab = make_lab(2)
+    first, second = lab.start(dead="3s")
+    first.hook("stophasrv", "hang")
+    first.send(signal.SIGHUP)
+    first.wait_call("stophasrv", 2)
+    first.kill_daemon()
+    first.unhook("stophasrv", "hang")
+    # the hook is left to itself, and goes on to its end
+    eventually(lambda: not first.serving, "the stop ends")
+    second.wait("Running")
+    first.start()
+    first.wait("Standby")
+    throughout(lambda: lab.running() == [second], "the services stay", 1)
+
+
+def test_kill_9_of_the_worker_whose_guard_is_dead_leaves_the_services_to_a_restart(make_lab: MakeLab) -> None:
+    lab = make_lab(2)
+    first, second = lab.start(dead="5s")
+    moves = [node.moves() for node in lab.nodes]
+    guard, worker = first.daemon()
+    os.kill(guard, signal.SIGKILL)
+    eventually(lambda: first.guard == worker, "the pid file names the worker")
+    os.kill(worker, signal.SIGKILL)
+    eventually(lambda: not alive(worker), "both are dead")
+    first.start(dead="5s")
+    first.wait("Running")  # found running, within the dead time
+    second.wait("Running", of=first)
+    assert [node.moves() for node in lab.nodes] == moves

@@ -26,14 +26,14 @@ def kinds(tmp_path: Path, *lines: str) -> list[str]:
     return [violation.kind for violation in audit(journal.entries())]
 
 
-START = ("a starthasrv begin 1", "a starthasrv end 0")
-STOP = ("a stophasrv begin 1", "a stophasrv end 0")
+START = ("a starthasrv begin 1", "a starthasrv end 0 1")
+STOP = ("a stophasrv begin 1", "a stophasrv end 0 1")
 
 
 def test_the_auditor_finds_an_overlap(tmp_path: Path) -> None:
     assert kinds(tmp_path, *START, "b starthasrv begin 2") == ["overlap"]
     assert kinds(tmp_path, *START, *STOP[:1], "b starthasrv begin 2") == ["overlap"]
-    assert kinds(tmp_path, *START, *STOP[:1], "a stophasrv end 1", "b starthasrv begin 2") == ["overlap"]
+    assert kinds(tmp_path, *START, *STOP[:1], "a stophasrv end 1 1", "b starthasrv begin 2") == ["overlap"]
 
 
 def test_the_auditor_passes_a_hand_over_and_a_dead_machine(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_the_auditor_passes_a_hand_over_and_a_dead_machine(tmp_path: Path) -> No
 
 def test_the_auditor_finds_a_second_start_and_two_hooks_at_once(tmp_path: Path) -> None:
     assert kinds(tmp_path, *START, *START) == ["restart"]
-    assert kinds(tmp_path, *START, "a monitorhasrv begin 1", *STOP) == ["two-hooks"]
+    assert kinds(tmp_path, *START, "a monitorhasrv begin 2", *STOP) == ["two-hooks"]
     assert kinds(tmp_path, *START, "a alerthasrv begin 1 2 RUNNING", *STOP) == []
 
 

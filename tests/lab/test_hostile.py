@@ -7,11 +7,11 @@ import re
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from .cluster import Lab, Node
+from .surroundings import fill, make_room, seen, small_disk
 from .waiting import eventually, throughout
 from .wire import heartbeat
 
@@ -88,17 +88,11 @@ def test_packets_in_ones_own_name_change_nothing(make_lab: MakeLab) -> None:
     second.wait("Running", of=first)
 
 
-def full(node: Node, directory: str) -> None:
-    """Mount a small file system there, and fill it."""
-    node.namespace.run("mkdir", "-p", directory)
-    node.namespace.run("mount", "-t", "tmpfs", "-o", "size=16k,mode=755", "none", directory)
-    node.namespace.run("sh", "-c", f"dd if=/dev/zero of={directory}/fill bs=1k 2>/dev/null || true")
-
-
 def test_a_full_disk_under_the_record_stops_nothing(make_lab: MakeLab) -> None:
     lab = make_lab(2)
     first, second = lab.nodes
-    full(second, "/var/lib/had")
+    small_disk(second, "/var/lib/had")
+    fill(second, "/var/lib/had")
     lab.start()
     second.wait_log("No space left on device")
     first.power_cut()
@@ -111,18 +105,17 @@ def test_a_full_disk_under_the_record_stops_nothing(make_lab: MakeLab) -> None:
 def test_a_full_run_directory_stops_nothing(make_lab: MakeLab) -> None:
     lab = make_lab(2)
     first, second = lab.nodes
-    second.namespace.run("mkdir", "-p", "/run/had")
-    second.namespace.run("mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "none", "/run/had")
+    small_disk(second, "/run/had", 64)
     first.start()
     second.start()
-    state = Path(f"/proc/{second.namespace.pid}/root/run/had/state")
+    state = seen(second, "/run/had/state")
     eventually(lambda: state.exists() and "n1 [Running]" in state.read_text(), "n2 sees n1 running")
-    second.namespace.run("sh", "-c", "dd if=/dev/zero of=/run/had/fill bs=1k 2>/dev/null || true")
+    fill(second, "/run/had")
     first.power_cut()
     eventually(lambda: second.serving, "it takes over")
     second.send(signal.SIGHUP)
     second.wait_call("stophasrv", 2)
     eventually(lambda: not second.serving, "it stops")
     assert "Traceback" not in second.log
-    second.namespace.run("rm", "/run/had/fill")
+    make_room(second, "/run/had")
     eventually(lambda: "TIMEOUT" in state.read_text(), "the state file is written again")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -64,3 +66,46 @@ def test_a_short_pause_is_no_pause(make_lab: MakeLab) -> None:
     throughout(lambda: second.state(first) == "Running", "nobody notices", 0.8)
     first.thaw(pids)
     throughout(lambda: [node.moves() for node in lab.nodes] == calls, "nothing moves", 2)
+
+
+def test_a_paused_guard_delays_signals_and_nothing_else(make_lab: MakeLab) -> None:
+    lab = make_lab(2)
+    first, second = lab.start()
+    guard, worker = first.guard, first.worker
+    os.kill(guard, signal.SIGSTOP)
+    first.send(signal.SIGHUP)
+    # nothing happens, for two dead times: the worker needs no guard to go on
+    throughout(lambda: lab.running() == [first] and second.state(first) == "Running", "nothing moves", 2)
+    os.kill(guard, signal.SIGCONT)
+    second.wait("Running")
+    first.wait("Standby")
+    assert first.worker == worker
+
+
+def test_a_worker_that_dies_under_a_paused_guard_is_replaced_after_the_pause(make_lab: MakeLab) -> None:
+    lab = make_lab(2)
+    first, second = lab.start(dead="3s")
+    moves = [node.moves() for node in lab.nodes]
+    guard = first.guard
+    os.kill(guard, signal.SIGSTOP)
+    worker = first.kill_worker()
+    # shorter than the dead time
+    throughout(lambda: second.state(first) == "Running", "nobody notices", 0.5)
+    os.kill(guard, signal.SIGCONT)
+    eventually(lambda: first.worker != worker, "there is a new worker")
+    throughout(lambda: [node.moves() for node in lab.nodes] == moves, "nothing moves", 3.5)
+    first.send(signal.SIGHUP)
+    second.wait("Running")
+
+
+def test_a_worker_that_is_paused_for_a_moment_is_not_replaced(make_lab: MakeLab) -> None:
+    lab = make_lab(2)
+    first, second = lab.start(dead="3s")
+    moves = [node.moves() for node in lab.nodes]
+    worker = first.kill_worker(signal.SIGSTOP)
+    # shorter than the guard's patience (G2)
+    throughout(lambda: second.state(first) == "Running", "nobody notices", 0.4)
+    os.kill(worker, signal.SIGCONT)
+    # nothing moves, for longer than the guard's patience
+    throughout(lambda: [node.moves() for node in lab.nodes] == moves, "nothing moves", 1.5)
+    assert first.worker == worker
