@@ -1,0 +1,1 @@
+"""The measurements.  Each module has `run(plan)`, which adds rows to the plan's results."""
