@@ -40,6 +40,8 @@ BACKOFF_MAX_NS = 60 * SECOND
 WORDS_MAX = 64
 REAPED_MAX = 256
 PID_FILE_NS = 60 * SECOND
+DISCARD_NS = SECOND // 4
+"""How often a guard without a worker empties the pipes of the hooks."""
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -77,8 +79,8 @@ class Guard:
         self._channel: Optional[Channel] = None
         self._worker = 0
         self._forked_ns = 0
-        self._seen_ns = 0
-        """When the guard itself last looked; a guard that slept can't blame the worker."""
+        self._until_ns = 0
+        """Until when the guard meant to sleep; one that overslept can't blame the worker."""
         self._died_ns = 0
         self._again_ns: Optional[int] = None
         """When the next worker is forked, if not at once (G3)."""
@@ -116,10 +118,19 @@ class Guard:
 
     def _timeout(self) -> float:
         moment_ns = now_ns()
-        nearest_ns = moment_ns + self._patience_ns // 4
+        nearest_ns = self._pid_file_ns
         if self._again_ns is not None:
-            nearest_ns = min(nearest_ns, self._again_ns)
-        return max(0, nearest_ns - moment_ns) / SECOND
+            nearest_ns = min(nearest_ns, self._again_ns, moment_ns + DISCARD_NS)
+        elif self._worker:
+            nearest_ns = min(nearest_ns, self._ticked_ns() + self._patience_ns + 1)
+        if self._shared.notify.is_waiting:
+            nearest_ns = min(nearest_ns, moment_ns + SECOND)
+        self._until_ns = max(moment_ns, nearest_ns)
+        return (self._until_ns - moment_ns) / SECOND
+
+    def _ticked_ns(self) -> int:
+        """When the worker was last known to be well."""
+        return max(self._shared.handover.last_tick_ns(), self._forked_ns)
 
     # --- workers ---
 
@@ -145,7 +156,7 @@ class Guard:
             self._fork_failed(error)
             return
         theirs.close()
-        self._forked_ns = self._seen_ns = now_ns()
+        self._forked_ns = now_ns()
         self._channel = ours
         self._selector.register(ours.fileno(), selectors.EVENT_READ, self._hear_worker)
         for number, word in self._words:
@@ -318,21 +329,21 @@ class Guard:
         """Fork when it is time; kill a worker that hangs (G2); look after the pid file."""
         moment_ns = now_ns()
         self._shared.notify.retry()
-        slept_ns, self._seen_ns = moment_ns - self._seen_ns, moment_ns
         if self._again_ns is not None:
             # Nobody reads what services print meanwhile; they must not stand still for it.
             self._shared.pipes.discard()
             if moment_ns >= self._again_ns:
                 self._fork()
-        elif self._worker and slept_ns < self._patience_ns:
-            ticked_ns = max(self._shared.handover.last_tick_ns(), self._forked_ns)
-            if moment_ns - ticked_ns > self._patience_ns:
-                seconds = (moment_ns - ticked_ns) / 1e9
-                self._log(Level.ERROR, f"worker {self._worker} has hung for {seconds:.1f} s: it is killed")
+        elif moment_ns - self._until_ns >= self._patience_ns // 4:
+            self._forked_ns = moment_ns
+        elif self._worker:
+            hung_ns = moment_ns - self._ticked_ns()
+            if hung_ns > self._patience_ns:
+                self._log(
+                    Level.ERROR, f"worker {self._worker} has hung for {hung_ns / 1e9:.1f} s: it is killed"
+                )
                 os.kill(self._worker, signal.SIGKILL)
                 self._forked_ns = moment_ns  # it may take a moment to end
-        else:
-            self._forked_ns = moment_ns
         if moment_ns >= self._pid_file_ns:
             self._pid_file_ns = moment_ns + PID_FILE_NS
             trouble = self._shared.pid_file.check(os.getpid())
