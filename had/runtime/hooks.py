@@ -192,7 +192,15 @@ class HookRunner:
     @property
     def next_ns(self) -> Optional[int]:
         """When :meth:`poll` has something to do though no child has ended, or None."""
-        return min((run.next_ns for run in self._runs.values() if run.stage is not Stage.OVER), default=None)
+        return min(
+            # What is over though it never began is told by no child's end.
+            (
+                0 if run.stage is Stage.OVER else run.next_ns
+                for run in self._runs.values()
+                if not run.reported
+            ),
+            default=None,
+        )
 
     def tick(self, now_ns: int) -> None:
         """Start, time out and end what is due."""

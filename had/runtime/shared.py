@@ -11,7 +11,7 @@ from had.runtime.log import Log
 from had.runtime.notify import Notify
 from had.runtime.output import OutputPipes
 from had.runtime.pidfile import PidFile
-from had.runtime.statusfile import ENDED, Answer, StatusFile
+from had.runtime.statusfile import ENDED, LOOK_NS, Answer, StatusFile
 
 
 class Shared:
@@ -25,9 +25,15 @@ class Shared:
         self.status_file = StatusFile(settings.status_file, settings.core.node, log)
         self.pipes = OutputPipes()
         self.handover = Handover()
+        self._shown: Optional[tuple[Status, Optional[Answer]]] = None
+        self._look_ns = 0
 
     def show(self, status: Status, answer: Optional[Answer], now_ns: int) -> None:
-        """Show how things are, in the status file and to systemd."""
+        """Show how things are, in the status file and to systemd; nearly nothing to do if nothing is new."""
+        if (status, answer) == self._shown and now_ns < self._look_ns:
+            self.notify.retry()
+            return
+        self._shown, self._look_ns = (status, answer), now_ns + LOOK_NS
         self.status_file.show(status, answer, now_ns)
         why, state = status.reason.text, status.state.name
         if status.unfit is not None:

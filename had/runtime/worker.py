@@ -1,13 +1,17 @@
 """The worker: one loop that carries events to the core and does what it says.
 
 A turn of the loop: wait for a descriptor or the nearest deadline; let the callables read and append; give
-the core a Tick, then what was appended, in order; do the actions as they come; save a snapshot for the
-next worker if anything changed.  Nothing on the loop blocks: hooks and the record's writes are children.
+the core a Tick if it asked to be woken by now, then what was appended, in order; do the actions as they
+come; save a snapshot for the next worker if anything changed.  Nothing on the loop blocks: hooks and the
+record's writes are children.  Most turns are nothing but a heartbeat sent or heard, and that is what the
+daemon costs: each part of the runtime says when it has to be looked at, and isn't before.
 
 The snapshot is saved *before* a hook is forked or ended and *after* its result has reached the core, and a
 hook's process is reaped only then.  So whenever the worker is killed, the next one knows of every hook that
 may have been started, and gets every result (rule G1).  All other actions of a step are done before that
-snapshot: what is killed in between is done once more by the next worker, never left out.
+snapshot: what is killed in between is done once more by the next worker, never left out.  Only the files
+that show people how things are come after the hooks: a disk may take milliseconds to replace one, which
+``starthasrv`` would be late by, and the next worker writes them anyhow.
 """
 
 from __future__ import annotations
@@ -103,6 +107,9 @@ class Worker:
         """Something changed that the next worker must know before anything else is done."""
         self._heard = False
         """A heartbeat was heard: worth knowing, but not worth a snapshot each where there are hundreds."""
+        self._look_ns = 0
+        """When a part of the runtime is to be looked at, if no child ends before."""
+        self._child_ended = True
         self._saved_ns = 0
         self._rejected = 0
         self._exit_code: Optional[int] = None
@@ -110,7 +117,7 @@ class Worker:
         self._lines: object = None
         self._lines_ns = 0
         self._pid_file_ns = now_ns() + PID_FILE_NS
-        self._tick_ns = patience_ns(self._settings) // 4
+        self._tick_ns = patience_ns(self._settings) // 2
 
         self._selector = selectors.DefaultSelector()
         self._signals = SignalPipe(self._selector, self._signalled)
@@ -141,7 +148,6 @@ class Worker:
             EndHook: lambda action: self._hooks.end(action.run, now_ns()),
             Alert: lambda action: self._alerts.add(action, now_ns()),
             Note: self._note,
-            Publish: self._publish,
             RecordEpoch: lambda action: self._recorder.record_epoch(action.epoch, now_ns()),
             WriteMark: lambda action: self._recorder.write_mark(action.epoch, now_ns()),
             EraseMark: lambda action: self._recorder.erase_mark(now_ns()),
@@ -229,23 +235,54 @@ class Worker:
         moment_ns = now_ns()
         nearest_ns = moment_ns + self._tick_ns
         for part_ns in (
-            self._node.wake_ns,
             self._hooks.next_ns,
             self._output.next_ns,
             self._links.next_ns,
             self._recorder.next_ns,
             self._leftovers.next_ns if self._leftovers is not None else None,
-            self._exit_by_ns or None if not self._alerts.busy else None,
         ):
             if part_ns is not None and part_ns < nearest_ns:
                 nearest_ns = part_ns
+        self._look_ns = nearest_ns
+        if self._exit_by_ns and not self._alerts.busy:
+            nearest_ns = min(nearest_ns, self._exit_by_ns)
+        wake_ns = self._node.wake_ns
+        if wake_ns is not None and wake_ns < nearest_ns:
+            nearest_ns = wake_ns
         return max(0, nearest_ns - moment_ns) / SECOND
 
     def _turn(self) -> None:
         """Take in all that has happened since the last turn."""
         moment_ns = now_ns()
         self._shared.handover.tick(moment_ns)
-        self._step(Tick(), moment_ns)
+        wake_ns = self._node.wake_ns
+        # Before it the core would only find that nothing is due; a pause reaches beyond it (P1).
+        if wake_ns is None or moment_ns >= wake_ns:
+            self._step(Tick(), moment_ns)
+        overs: list[HookOver] = []
+        if self._child_ended or moment_ns >= self._look_ns:
+            overs = self._look(moment_ns)
+        datagrams, self._datagrams = self._datagrams, []
+        for link, data, source in datagrams:
+            self._hear(link, data, source, moment_ns)
+        events, self._events = self._events, []
+        for event in events:
+            self._dirty = True
+            self._step(event, moment_ns)
+        if self._words:
+            self._obey(moment_ns)
+        for link_number, good, text in self._links.take_notices():
+            self._log(Level.NOTICE if good else Level.WARNING, f"{self._link_name(link_number)}: {text}")
+        if self._orphan and moment_ns >= self._pid_file_ns:
+            self._pid_file_ns = moment_ns + PID_FILE_NS
+            self._watch_pid_file()
+        if self._dirty or self._is_stale(moment_ns):
+            self._save()
+            self._forget(overs, moment_ns)
+
+    def _look(self, moment_ns: int) -> list[HookOver]:
+        """Look after the parts of the runtime; returns the hooks that are over."""
+        self._child_ended = False
         self._links.tick(moment_ns)
         self._output.tick(moment_ns)
         overs = self._hooks.poll(moment_ns)
@@ -255,24 +292,15 @@ class Worker:
             self._dirty = True
             self._step(answer, moment_ns)
         self._watch_leftovers(moment_ns)
-        datagrams, self._datagrams = self._datagrams, []
-        for link, data, source in datagrams:
-            self._hear(link, data, source, moment_ns)
-        events, self._events = self._events, []
-        for event in events:
-            self._dirty = True
-            self._step(event, moment_ns)
-        self._obey(moment_ns)
-        for link_number, good, text in self._links.take_notices():
-            self._log(Level.NOTICE if good else Level.WARNING, f"{self._link_name(link_number)}: {text}")
-        if self._orphan and moment_ns >= self._pid_file_ns:
-            self._pid_file_ns = moment_ns + PID_FILE_NS
-            self._watch_pid_file()
-        if self._dirty or (
-            self._heard and moment_ns - self._saved_ns >= self._settings.core.heartbeat_ns // 10
-        ):
-            self._save()
-            self._forget(overs, moment_ns)
+        return overs
+
+    def _is_stale(self, moment_ns: int) -> bool:
+        """Whether the last snapshot should not be the one that the next worker has to begin with.
+
+        It excuses peers for the time since (G5), so an old one makes it slower to see that one is dead.
+        """
+        age_ns, heartbeat_ns = moment_ns - self._saved_ns, self._settings.core.heartbeat_ns
+        return age_ns >= (heartbeat_ns // 10 if self._heard else heartbeat_ns)
 
     def _forget(self, overs: list[HookOver], moment_ns: int) -> None:
         """Let go of hooks whose results are safe; the next alert may begin."""
@@ -296,21 +324,35 @@ class Worker:
             self._step(Command(word), moment_ns)
 
     def _step(self, event: Event, moment_ns: int) -> None:
-        """Give the core one event and do what it says; what touches hooks last, with a snapshot before."""
+        """Give the core one event and do what it says: what touches hooks after all else and with a snapshot
+        before, and then the files for people.
+        """
         actions = self._node.step(event, moment_ns)
         if not actions:
             return
-        hooks = [action for action in actions if isinstance(action, (RunHook, EndHook))]
+        hooks: list[Action] = []
+        publish = False
+        regular = isinstance(event, Tick)
         for action in actions:
-            if not isinstance(action, (RunHook, EndHook)):
-                self._do[type(action)](action)
-        self._shared.show(self._node.status(moment_ns), self._answer, moment_ns)
+            kind = type(action)
+            if kind is Publish:
+                publish = True
+            elif kind is RunHook or kind is EndHook:
+                hooks.append(action)
+            else:
+                regular = regular and kind is Send
+                self._do[kind](action)
+        # What a regular heartbeat changes need not outlive us: the next worker sends one at once.
+        self._dirty = self._dirty or not regular
         if hooks:
             self._asked.update({action.run: action for action in hooks if isinstance(action, RunHook)})
             self._save()
             for action in hooks:
                 self._do[type(action)](action)
-        self._dirty = True
+            self._dirty = True
+        if publish:
+            self._publish()
+        self._shared.show(self._node.status(moment_ns), self._answer, moment_ns)
 
     def _save(self) -> None:
         self._dirty = self._heard = False
@@ -375,6 +417,8 @@ class Worker:
         word = word_of(number)
         if word is not None:
             self._words.append(word)
+        else:
+            self._child_ended = True
 
     def _hear_guard(self) -> None:
         """Take what the guard tells; if it has died, stand in for it (G4)."""
@@ -385,6 +429,7 @@ class Worker:
                 self._signalled(message.first)
             elif message.kind == messages.REAPED:
                 self._hooks.reaped_elsewhere(message.first, message.second)
+                self._child_ended = True
             message = self._channel.take()
         if self._channel.closed and not self._orphan:
             self._orphan = True
@@ -429,7 +474,7 @@ class Worker:
         self._datagrams.clear()
         self._links.discard()
 
-    def _publish(self, action: Publish) -> None:
+    def _publish(self) -> None:
         if self._node.data.exit_code is not None:
             return  # what stands there was the last state; a daemon that ends has none
         moment_ns, wall = now_ns(), time.time()
