@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import ctypes
 import gc
 import os
 import selectors
@@ -25,6 +24,7 @@ from had.runtime import channel as messages
 from had.runtime.channel import Channel, pair
 from had.runtime.clock import now_ns
 from had.runtime.farewell import farewell
+from had.runtime.fitness import become_subreaper
 from had.runtime.handover import Snapshot
 from had.runtime.processes import describe_status, signals_blocked
 from had.runtime.shared import Shared
@@ -42,7 +42,6 @@ REAPED_MAX = 256
 PID_FILE_NS = 60 * SECOND
 DISCARD_NS = SECOND // 4
 """How often a guard without a worker empties the pipes of the hooks."""
-PR_SET_CHILD_SUBREAPER = 36
 
 
 class Report:
@@ -97,6 +96,7 @@ class Guard:
     def run(self) -> int:
         """Run until the daemon ends; returns its exit code.  The pid file must name this process by now."""
         self._become_subreaper()
+        self._log(Level.INFO, self._shared.fitness.of_guard())
         self._fork()
         while self._exit_code is None:
             for key, _ in self._selector.select(self._timeout()):
@@ -112,9 +112,10 @@ class Guard:
         return self._exit_code
 
     def _become_subreaper(self) -> None:
-        if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-            why = os.strerror(ctypes.get_errno())
-            self._log(Level.WARNING, f"hooks of a worker that dies can't be inherited: {why}")
+        try:
+            become_subreaper()
+        except OSError as error:
+            self._log(Level.WARNING, f"hooks of a worker that dies can't be inherited: {error.strerror}")
 
     def _timeout(self) -> float:
         moment_ns = now_ns()
@@ -182,6 +183,7 @@ class Guard:
             self._report.abandon()
             self._signals.abandon()
             self._selector.close()
+            self._log(Level.INFO, self._shared.fitness.of_worker())
             code = Worker(self._shared, workers, self._reaped).run()
         except BaseException as error:  # a bug: told in the log, and the guard goes on
             self._tell_bug(error)

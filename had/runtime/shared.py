@@ -6,6 +6,7 @@ from typing import Optional
 
 from had.config.settings import DaemonSettings
 from had.core.node import Status
+from had.runtime.fitness import Fitness
 from had.runtime.handover import Handover
 from had.runtime.log import Log
 from had.runtime.notify import Notify
@@ -25,6 +26,7 @@ class Shared:
         self.status_file = StatusFile(settings.status_file, settings.core.node, log)
         self.pipes = OutputPipes()
         self.handover = Handover()
+        self.fitness = Fitness(settings)
         self._shown: Optional[tuple[Status, Optional[Answer]]] = None
         self._look_ns = 0
 
