@@ -29,7 +29,7 @@ from had.runtime.handover import Snapshot
 from had.runtime.processes import describe_status, signals_blocked
 from had.runtime.shared import Shared
 from had.runtime.signals import SignalPipe, ignore_words, word_of
-from had.runtime.worker import Worker, patience_ns
+from had.runtime.worker import Worker
 
 SECOND = 1_000_000_000
 DEATHS = 5
@@ -72,7 +72,7 @@ class Guard:
         self._log = shared.log
         self._report = report
         self._up = False
-        self._patience_ns = patience_ns(shared.settings)
+        self._patience_ns = shared.patience_ns
         self._selector = selectors.DefaultSelector()
         self._signals = SignalPipe(self._selector, self._signalled)
         self._channel: Optional[Channel] = None

@@ -115,7 +115,6 @@ class HookRunner:
         grace_ns: int = GRACE_NS,
         standing: Optional[Standing] = None,
     ) -> None:
-        """``standing``: how hooks are to stand against other processes; None: as we do."""
         self._settings = settings
         self._pipes = pipes
         self._say = say
@@ -196,15 +195,9 @@ class HookRunner:
     @property
     def next_ns(self) -> Optional[int]:
         """When :meth:`poll` has something to do though no child has ended, or None."""
-        return min(
-            # What is over though it never began is told by no child's end.
-            (
-                0 if run.stage is Stage.OVER else run.next_ns
-                for run in self._runs.values()
-                if not run.reported
-            ),
-            default=None,
-        )
+        # What is over though it never began is told by no child's end.
+        waiting = [run for run in self._runs.values() if not run.reported]
+        return min((0 if run.stage is Stage.OVER else run.next_ns for run in waiting), default=None)
 
     def tick(self, now_ns: int) -> None:
         """Start, time out and end what is due."""

@@ -14,6 +14,8 @@ from had.runtime.output import OutputPipes
 from had.runtime.pidfile import PidFile
 from had.runtime.statusfile import ENDED, LOOK_NS, Answer, StatusFile
 
+SECOND = 1_000_000_000
+
 
 class Shared:
     """Settings, log and files, and what passes from worker to worker."""
@@ -26,6 +28,8 @@ class Shared:
         self.status_file = StatusFile(settings.status_file, settings.core.node, log)
         self.pipes = OutputPipes()
         self.handover = Handover()
+        self.patience_ns = max(SECOND, settings.core.dead_ns // 3)
+        """How long the guard waits for a tick: a third of the dead time, at least one second (G2)."""
         self.fitness = Fitness(settings)
         self._shown: Optional[tuple[Status, Optional[Answer]]] = None
         self._look_ns = 0

@@ -3,8 +3,8 @@
 A turn of the loop: wait for a descriptor or the nearest deadline; let the callables read and append; give
 the core a Tick if it asked to be woken by now, then what was appended, in order; do the actions as they
 come; save a snapshot for the next worker if anything changed.  Nothing on the loop blocks: hooks and the
-record's writes are children.  Most turns are nothing but a heartbeat sent or heard, and that is what the
-daemon costs: each part of the runtime says when it has to be looked at, and isn't before.
+record's writes are children.  Each part of the runtime says when it has to be looked at, and isn't before:
+most turns are nothing but a heartbeat sent or heard, and that is what the daemon costs.
 
 The snapshot is saved *before* a hook is forked or ended and *after* its result has reached the core, and a
 hook's process is reaped only then.  So whenever the worker is killed, the next one knows of every hook that
@@ -16,13 +16,10 @@ that show people how things are come after the hooks: a disk may take millisecon
 
 from __future__ import annotations
 
-import gc
 import os
 import selectors
-import time
 from typing import Callable, Optional
 
-from had.config.settings import DaemonSettings
 from had.core.actions import (
     Action,
     Alert,
@@ -54,7 +51,7 @@ from had.core.events import (
 from had.core.node import Node
 from had.core.states import State
 from had.runtime import channel as messages
-from had.runtime import record
+from had.runtime import garbage, record
 from had.runtime.alerts import AlertQueue
 from had.runtime.channel import Channel
 from had.runtime.clock import now_ns
@@ -72,19 +69,10 @@ from had.runtime.statusfile import Answer
 from had.wire import freeha
 
 SECOND = 1_000_000_000
-STATE_FILE_NS = SECOND
-"""The same text is written again after this, in case somebody removed the file."""
 LAST_WORK_NS = 15 * SECOND
 """How long the end of the daemon waits for the record, and for a hook that it has ended."""
 PID_FILE_NS = 60 * SECOND
-GARBAGE, GARBAGE_MAX = 2_000, 50_000
-"""So many objects more than at the last collection are worth one in a quiet moment, or in any."""
-QUIET_S = 0.004
-
-
-def patience_ns(settings: DaemonSettings) -> int:
-    """How long the guard waits for a tick: a third of the dead time, at least one second (G2)."""
-    return max(SECOND, settings.core.dead_ns // 3)
+NEVER_NS = 1 << 63
 
 
 class Worker:
@@ -100,9 +88,8 @@ class Worker:
         self._events: list[Event] = []
         self._datagrams: list[tuple[int, bytes, str]] = []
         self._words: list[Word] = []
-        self._obeyed = 0
-        self._told = 0
-        """The number of the last word that the guard has told, obeyed or not."""
+        self._obeyed = self._told = 0
+        """The number of the last word that the guard has told; told: obeyed or not."""
         self._told_down: set[int] = set()
         """Links that were told to be down while they were opened."""
         self._asked: dict[int, RunHook] = {}
@@ -113,15 +100,13 @@ class Worker:
         """A heartbeat was heard: worth knowing, but not worth a snapshot each where there are hundreds."""
         self._look_ns = 0
         """When a part of the runtime is to be looked at, if no child ends before."""
-        self._child_ended = True
-        self._saved_ns = 0
+        self._stirred = self._child_ended = True
+        """Stirred: something other than a heartbeat may have changed that moment."""
+        self._saved_ns = self._save_took_ns = self._exit_by_ns = 0
         self._rejected = 0
         self._exit_code: Optional[int] = None
-        self._exit_by_ns = 0
-        self._lines: object = None
-        self._lines_ns = 0
         self._pid_file_ns = now_ns() + PID_FILE_NS
-        self._tick_ns = patience_ns(self._settings) // 2
+        self._tick_ns = shared.patience_ns // 2
 
         self._selector = selectors.DefaultSelector()
         self._signals = SignalPipe(self._selector, self._signalled)
@@ -214,44 +199,41 @@ class Worker:
         self._events.extend(LinkChanged(link, True) for link in back)
         for line in self._links.describe():
             self._log(Level.INFO, line)
-        if not self._node.data.begun and not self._first_state_file():
+        if not self._node.data.begun and not self._state_file.begin(self._settings.core.force_main):
             self._links.close()
             self._channel.tell(messages.FAILED, text=f"state file: {self._state_file.failure}")
             return 1
         self._turn()
         self._channel.tell(messages.UP)
         self._log(Level.INFO, self._shared.fitness.lock_memory())
-        gc.disable()
+        garbage.collect_between_turns()
         while not self._ended():
             for key, _ in self._selector.select(self._timeout()):
+                heard = len(self._datagrams)
                 key.data()
+                self._stirred = self._stirred or len(self._datagrams) == heard
             self._turn()
-            self._collect_garbage()
+            garbage.collect(self._timeout)
         self._close()
         return self._exit_code or 0
-
-    def _first_state_file(self) -> bool:
-        """Replace the state file of an earlier daemon; returns whether it could be done (COMPAT §1)."""
-        if self._settings.core.force_main:
-            return self._state_file.write(())
-        return self._state_file.write_waiting()
 
     # --- the loop ---
 
     def _timeout(self) -> float:
         """How long nothing will have to be done, in seconds."""
         moment_ns = now_ns()
-        nearest_ns = moment_ns + self._tick_ns
-        for part_ns in (
-            self._hooks.next_ns,
-            self._output.next_ns,
-            self._links.next_ns,
-            self._recorder.next_ns,
-            self._leftovers.next_ns if self._leftovers is not None else None,
-        ):
-            if part_ns is not None and part_ns < nearest_ns:
-                nearest_ns = part_ns
-        self._look_ns = nearest_ns
+        if self._stirred:
+            self._stirred = False
+            left = self._leftovers.next_ns if self._leftovers is not None else None
+            parts = (
+                self._hooks.next_ns,
+                self._output.next_ns,
+                self._links.next_ns,
+                self._recorder.next_ns,
+                left,
+            )
+            self._look_ns = min((part_ns for part_ns in parts if part_ns is not None), default=NEVER_NS)
+        nearest_ns = min(moment_ns + self._tick_ns, self._look_ns)
         if self._exit_by_ns and not self._alerts.busy:
             nearest_ns = min(nearest_ns, self._exit_by_ns)
         wake_ns = self._node.wake_ns
@@ -288,18 +270,9 @@ class Worker:
             self._save()
             self._forget(overs, moment_ns)
 
-    def _collect_garbage(self) -> None:
-        """Collect what reference counts have not, while nothing else is to be done, and not for nothing.
-
-        A collection takes a millisecond; left to the interpreter it comes in the middle of a step.
-        """
-        made = gc.get_count()[0]
-        if made > GARBAGE and (self._timeout() > QUIET_S or made > GARBAGE_MAX):
-            gc.collect()
-
     def _look(self, moment_ns: int) -> list[HookOver]:
         """Look after the parts of the runtime; returns the hooks that are over."""
-        self._child_ended = False
+        self._child_ended, self._stirred = False, True
         self._links.tick(moment_ns)
         self._output.tick(moment_ns)
         overs = self._hooks.poll(moment_ns)
@@ -316,8 +289,10 @@ class Worker:
 
         It excuses peers for the time since (G5), so an old one makes it slower to see that one is dead.
         """
-        age_ns, heartbeat_ns = moment_ns - self._saved_ns, self._settings.core.heartbeat_ns
-        return age_ns >= (heartbeat_ns // 10 if self._heard else heartbeat_ns)
+        limit_ns = heartbeat_ns = self._settings.core.heartbeat_ns
+        if self._heard:  # with hundreds of peers a snapshot takes milliseconds
+            limit_ns = min(heartbeat_ns, max(heartbeat_ns // 10, 40 * self._save_took_ns))
+        return moment_ns - self._saved_ns >= limit_ns
 
     def _forget(self, overs: list[HookOver], moment_ns: int) -> None:
         """Let go of hooks whose results are safe; the next alert may begin."""
@@ -341,9 +316,7 @@ class Worker:
             self._step(Command(word), moment_ns)
 
     def _step(self, event: Event, moment_ns: int) -> None:
-        """Give the core one event and do what it says: what touches hooks after all else and with a snapshot
-        before, and then the files for people.
-        """
+        """Give the core one event and do what it says; hooks last, with a snapshot before, then files."""
         actions = self._node.step(event, moment_ns)
         if not actions:
             return
@@ -373,7 +346,8 @@ class Worker:
 
     def _save(self) -> None:
         self._dirty = self._heard = False
-        self._saved_ns = now_ns()
+        begin_ns = now_ns()
+        self._stirred = self._stirred or self._dirty
         self._shared.handover.save(
             Snapshot(
                 self._node.data,
@@ -385,6 +359,8 @@ class Worker:
                 self._answer,
             )
         )
+        self._saved_ns = now_ns()
+        self._save_took_ns = self._saved_ns - begin_ns
 
     # --- events ---
 
@@ -492,21 +468,9 @@ class Worker:
         self._links.discard()
 
     def _publish(self) -> None:
-        if self._node.data.exit_code is not None:
-            return  # what stands there was the last state; a daemon that ends has none
-        moment_ns, wall = now_ns(), time.time()
-        view = self._node.view(moment_ns)
-        entries = [
-            (line.name, line.state, int(wall - (moment_ns - line.heard_ns) / SECOND)) for line in view.nodes
-        ]
-        lines = (view.seeding, entries)
-        if lines == self._lines and moment_ns < self._lines_ns + STATE_FILE_NS:
-            return
-        self._lines, self._lines_ns = lines, moment_ns
-        if view.seeding:
-            self._state_file.write_waiting()
-        else:
-            self._state_file.write(entries)
+        if self._node.data.exit_code is None:  # else what stands there was the last state
+            moment_ns = now_ns()
+            self._state_file.publish(self._node.view(moment_ns), moment_ns)
 
     # --- ending ---
 
