@@ -454,7 +454,7 @@ class Worker:
         self._links.send(freeha.encode(self._settings.core.node, action.states[0]), now_ns())
 
     def _note(self, action: Note) -> None:
-        self._log(action.level, action.reason.text)
+        self._shared.tell(action, now_ns())
         if action.answers:
             self._answer = Answer(action.reason.text, now_ns())
 
