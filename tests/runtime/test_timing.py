@@ -106,8 +106,11 @@ def test_the_state_file_is_replaced_once_a_second_and_at_each_change(make):
         seen.add(daemon.state_path.stat().st_mtime_ns)
         time.sleep(0.005)
     assert 2 <= len(seen) <= 5
-    peer.state = State.STOPPING
-    eventually(lambda: "beta [Stopping]" in daemon.state_path.read_text(), "the change", timeout=0.7)
+    begin = time.monotonic()
+    for state, word in ((State.STOPPING, "Stopping"), (State.RUNNING, "Running")) * 2:
+        peer.state = state
+        eventually(lambda word=word: f"beta [{word}]" in daemon.state_path.read_text(), word)
+    assert time.monotonic() - begin < 2, "four changes"
 
 
 def test_the_guard_sleeps_while_the_worker_is_well(make):
