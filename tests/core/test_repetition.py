@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import had.core.node as node_module
 from core.world import START_NS, ns, settings
-from had.core.actions import Hook, RunHook
-from had.core.data import NodeData, clone
+from had.core.actions import Hook, Reason, RunHook
+from had.core.data import Hold, NodeData, clone
 from had.core.events import Command, Heard, HookOver, LeftoversGone, LinkChanged, Outcome, Tick, Word
 from had.core.node import Node
 from had.core.repetition import is_repetition
@@ -134,3 +134,90 @@ def test_a_late_one_is_decided_about(monkeypatch):
     event = Heard(0, "a", (State.RUNNING,))
     assert is_repetition(twins.quick.settings, twins.quick.data, event, wake_ns - MS)
     assert not is_repetition(twins.quick.settings, twins.quick.data, event, wake_ns)
+
+
+def spoiled(data: NodeData, what: str) -> None:
+    """Make one thing so that something may follow from the next heartbeat."""
+    peer, (group,) = data.peers["a"], data.groups
+    said = peer.words[1].groups[0]
+    spoil = {
+        "something is due at any time": lambda: setattr(data, "wake_ns", None),
+        "only listening": lambda: setattr(data, "stall_ns", START_NS),
+        "isolated": lambda: setattr(data, "isolated_ns", START_NS),
+        "deafness has just ended": lambda: setattr(data, "listen_ns", START_NS),
+        "the sole survivor": lambda: setattr(data, "mark", True),
+        "the peer was dead": lambda: setattr(peer, "dead", True),
+        "two run": lambda: peer.conflict_ns.update({0: START_NS}),
+        "unknown": lambda: data.peers.pop("a"),
+        "never heard on this link": lambda: peer.words.pop(0),
+        "long not heard on this link": lambda: setattr(peer.words[0], "heard_ns", 1),
+        "said something else on this link": lambda: setattr(peer.words[0].groups[0], "state", State.STARTING),
+        "says something else on another link": lambda: setattr(said, "state", State.STOPPING),
+        "was counted as running beside us": lambda: setattr(said, "beats", 1),
+        "says nothing of the group": peer.words[1].groups.clear,
+        "on hold": lambda: setattr(group, "hold", Hold()),
+        "SIGUSR1 not yet obeyed": lambda: setattr(group, "take_over", True),
+        "on the way out": lambda: setattr(group, "leaving", True),
+        "forced beside another": lambda: setattr(group, "forced_beside", ["z"]),
+        "not looked at yet": lambda: setattr(group, "verdict", None),
+        "nobody runs it": lambda: setattr(group, "verdict", Reason("not-first", "z comes first")),
+        "in another phase": lambda: setattr(group, "phase", Phase.CLAIMING),
+    }
+    spoil[what]()
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("something is due at any time", "only listening", "isolated", "deafness has just ended"),
+        *("the sole survivor", "the peer was dead", "two run", "unknown", "never heard on this link"),
+        *("long not heard on this link", "said something else on this link", "nobody runs it"),
+        *("says something else on another link", "was counted as running beside us", "on hold"),
+        *("says nothing of the group", "SIGUSR1 not yet obeyed", "on the way out", "forced beside another"),
+        *("not looked at yet", "in another phase"),
+    ],
+)
+def test_everything_else_is_decided_about(monkeypatch, what):
+    twins = Twins(monkeypatch, names=("a", "m", "z"))
+    twins.calm(State.RUNNING)
+    node, now_ns = twins.quick, twins.now_ns
+    event = Heard(0, "a", (State.RUNNING,))
+    assert is_repetition(node.settings, node.data, event, now_ns)
+    assert not is_repetition(node.settings, node.data, Heard(0, "a", (State.RUNNING,) * 2), now_ns)
+    spoiled(node.data, what)
+    assert not is_repetition(node.settings, node.data, event, now_ns)
+
+
+@pytest.mark.parametrize(
+    "state", [s for s in State if s not in (State.STANDBY, State.RUNNING, State.ERRORED)]
+)
+def test_states_that_move_are_decided_about(monkeypatch, state):
+    twins = Twins(monkeypatch)
+    twins.calm(State.RUNNING)
+    for _ in range(3):
+        for link in (0, 1):
+            twins.play(0.01, Heard(link, "z", (state,)))
+    event = Heard(0, "z", (state,))
+    assert not is_repetition(twins.quick.settings, twins.quick.data, event, twins.now_ns)
+
+
+def test_who_runs_it_decides_about_others_that_run_it(monkeypatch):
+    twins = Twins(monkeypatch)
+    twins.calm(State.STANDBY)
+    assert twins.quick.data.groups[0].phase is Phase.RUNNING
+    for link in (0, 1):
+        twins.play(0.01, Heard(link, "a", (State.RUNNING,)))
+    twins.quick.data.peers["a"].conflict_ns.clear()
+    for word in twins.quick.data.peers["a"].words.values():
+        word.groups[0].beats = 0
+    event = Heard(0, "a", (State.RUNNING,))
+    assert not is_repetition(twins.quick.settings, twins.quick.data, event, twins.now_ns)
+
+
+def test_strangers_are_decided_about(monkeypatch):
+    twins = Twins(monkeypatch, names=("a", "m", "z"))
+    twins.calm(State.RUNNING)
+    for link in (0, 1):
+        twins.play(0.01, Heard(link, "x", (State.STANDBY,)))
+    event = Heard(0, "x", (State.STANDBY,))
+    assert not is_repetition(twins.quick.settings, twins.quick.data, event, twins.now_ns)
