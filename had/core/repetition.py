@@ -33,6 +33,8 @@ def is_repetition(settings: Settings, node: NodeData, event: Heard, now_ns: int)
     peer = node.peers.get(event.name)
     if peer is None or peer.dead or peer.conflict_ns or not counts(settings, event.name):
         return False
+    if node.wake_ns - max(peer.heard_ns, peer.excused_ns) in (settings.warn_ns, settings.dead_ns + 1):
+        return False  # it is this peer's lateness that we would be woken for: decided anew, for nothing else
     word = peer.words.get(event.link)
     if word is None or now_ns - word.heard_ns > settings.dead_ns:
         return False

@@ -214,6 +214,18 @@ def test_who_runs_it_decides_about_others_that_run_it(monkeypatch):
     assert not is_repetition(twins.quick.settings, twins.quick.data, event, twins.now_ns)
 
 
+def test_nobody_is_woken_for_a_lateness_that_did_not_come(monkeypatch):
+    twins = Twins(monkeypatch, count=2, warn_ns=1_500 * MS, dead_ns=3_000 * MS)
+    twins.calm(State.RUNNING)
+    for _ in range(5):
+        twins.play(0.6, Tick())
+        twins.play(0.4, Heard(0, "a", (State.RUNNING,)))
+        twins.play(0, Heard(1, "a", (State.RUNNING,)))
+        data = twins.quick.data
+        assert data.wake_ns <= data.beat_ns
+        assert data.wake_ns != data.peers["a"].heard_ns + 1_500 * MS - 1_000 * MS, "the warning of before"
+
+
 def test_strangers_are_decided_about(monkeypatch):
     twins = Twins(monkeypatch, names=("a", "m", "z"))
     twins.calm(State.RUNNING)
