@@ -53,9 +53,15 @@ def describe(settings: DaemonSettings, origins: Optional[Mapping[str, str]] = No
         "pid": _quoted(settings.pid_file),
         "log": _quoted(settings.log),
     }
+    process = {
+        "realtime": _yes(settings.realtime),
+        "oom_protection": _yes(settings.oom_protection),
+        "lock_memory": _yes(settings.lock_memory),
+    }
     lines = [_headline(settings), *_section("", top, origins)]
     lines += ["", "[hooks]", *_section("hooks", hooks, origins)]
-    lines += ["", "[places]", *_section("places", places, origins), "", "[links]"]
+    lines += ["", "[places]", *_section("places", places, origins)]
+    lines += ["", "[process]", *_section("process", process, origins), "", "[links]"]
     for link in settings.links:
         lines += [f"[[{link.name}]]", *_section(f"links.{link.name}", _link(link), None)]
     notes = [f"# Note: {note}" for note in (*_notes(settings), *settings.warnings)]
@@ -92,8 +98,12 @@ def _link(link: LinkConfig) -> dict[str, str]:
         "broadcast": link.broadcast,
         "group": link.group,
         "peers": _list(link.peers),
-        "crossover": "yes" if link.crossover else "no",
+        "crossover": _yes(link.crossover),
     }
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 def _list(items: Sequence[str]) -> str:

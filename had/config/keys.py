@@ -15,12 +15,14 @@ CONFIG_FILE = "/etc/had/had.conf"
 TOP = ""
 HOOKS = "hooks"
 PLACES = "places"
+PROCESS = "process"
 LINKS = "links"
 """Keys with this section stand in each ``[[NAME]]`` below ``[links]``."""
 
 SECTIONS = {
     HOOKS: "The scripts that start, stop and watch the services.",
     PLACES: "Where the daemon keeps its files.",
+    PROCESS: "What the daemon asks of the kernel for itself, never for hooks.",
     LINKS: "The ways for heartbeats to travel, one [[NAME]] for each.",
 }
 
@@ -293,6 +295,31 @@ KEYS = (
         "Where the daemon tells what happens: syslog (facility local1), standard error, or a file. With "
         "`-f` it is standard error.",
         default="syslog",
+    ),
+    Key(
+        PROCESS,
+        "realtime",
+        "yesno",
+        "Run at the lowest real-time priorities (SCHED_RR), so that other programs don't delay heartbeats.",
+        default="yes",
+        choices=("yes", "no"),
+    ),
+    Key(
+        PROCESS,
+        "oom_protection",
+        "yesno",
+        "Have the kernel kill other processes first when memory is short (`oom_score_adj`).",
+        default="yes",
+        choices=("yes", "no"),
+    ),
+    Key(
+        PROCESS,
+        "lock_memory",
+        "yesno",
+        "Keep the worker's memory from being paged out (mlockall). For machines that swap, with dead times "
+        "below a few seconds.",
+        default="no",
+        choices=("yes", "no"),
     ),
     Key(
         LINKS,

@@ -14,7 +14,7 @@ from had.config import links as linking
 from had.config.complaints import COMMAND_LINE, Complaint, ConfigErrors
 from had.config.document import arrange
 from had.config.index import index
-from had.config.keys import BY_PLACE, CONFIG_FILE, HOOKS, PLACES, TOP, names_in
+from had.config.keys import BY_PLACE, CONFIG_FILE, HOOKS, PLACES, PROCESS, TOP, names_in
 from had.config.options import Options
 from had.config.places import Places, absolute
 from had.config.settings import DaemonSettings, LinkConfig
@@ -84,6 +84,9 @@ class _Loader:
             instance=self._get(TOP, "instance").value or "",
             config_file=absolute(self._file) if self._file else "",
             warnings=tuple(self._warnings),
+            realtime=bool(self._get(PROCESS, "realtime").value),
+            oom_protection=bool(self._get(PROCESS, "oom_protection").value),
+            lock_memory=bool(self._get(PROCESS, "lock_memory").value),
             **places,
         )
 

@@ -56,6 +56,12 @@ class DaemonSettings:
     pid_file: str = "/run/had.pid"
     log: str = "syslog"
     """``syslog``, ``stderr``, or the absolute path of a file."""
+    realtime: bool = True
+    """A real-time priority, where it may be had."""
+    oom_protection: bool = True
+    """Spared by the OOM killer, where that may be had."""
+    lock_memory: bool = False
+    """The worker is not paged out, where that may be had."""
     config_file: str = ""
     """The had.conf that was read, or empty."""
     warnings: tuple[str, ...] = ()

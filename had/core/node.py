@@ -44,6 +44,7 @@ from had.core.group import (
 )
 from had.core.hearsay import on_heard
 from had.core.outcomes import on_hook_over
+from had.core.repetition import is_repetition
 from had.core.settings import Settings
 from had.core.states import RUNNING_STATES, Cause, Phase, State
 from had.core.turn import InvariantError, Turn, seconds
@@ -132,6 +133,10 @@ class Node:
             return []
         if not data.begun:
             _begin(turn)
+        if isinstance(event, Heard) and is_repetition(self.settings, data, event, turn.now_ns):
+            membership.hear(turn, event)
+            data.ran_ns = turn.now_ns
+            return turn.actions
         _watch_pace(turn)
         _take_in(turn, event)
         _decide(turn)

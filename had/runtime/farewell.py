@@ -47,7 +47,8 @@ class _Farewell:
         self._links = Links(self._settings.links, self._selector, _ignore, _ignore, _ignore)
         self._output = OutputReader(shared.pipes, self._hook_said, now_ns)
         self._output.register(self._selector)
-        self._hooks = HookRunner(self._settings, shared.pipes, self._log)
+        standing = shared.fitness.before
+        self._hooks = HookRunner(self._settings, shared.pipes, self._log, standing=standing)
         self._stop = self._take_over_hooks(before, reaped)
         self._publish(Node(self._settings.core, before.node))
         self._show(shared, before)

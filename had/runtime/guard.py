@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import ctypes
 import gc
 import os
 import selectors
@@ -25,11 +24,12 @@ from had.runtime import channel as messages
 from had.runtime.channel import Channel, pair
 from had.runtime.clock import now_ns
 from had.runtime.farewell import farewell
+from had.runtime.fitness import become_subreaper
 from had.runtime.handover import Snapshot
 from had.runtime.processes import describe_status, signals_blocked
 from had.runtime.shared import Shared
 from had.runtime.signals import SignalPipe, ignore_words, word_of
-from had.runtime.worker import Worker, patience_ns
+from had.runtime.worker import Worker
 
 SECOND = 1_000_000_000
 DEATHS = 5
@@ -40,7 +40,8 @@ BACKOFF_MAX_NS = 60 * SECOND
 WORDS_MAX = 64
 REAPED_MAX = 256
 PID_FILE_NS = 60 * SECOND
-PR_SET_CHILD_SUBREAPER = 36
+DISCARD_NS = SECOND // 4
+"""How often a guard without a worker empties the pipes of the hooks."""
 
 
 class Report:
@@ -71,14 +72,14 @@ class Guard:
         self._log = shared.log
         self._report = report
         self._up = False
-        self._patience_ns = patience_ns(shared.settings)
+        self._patience_ns = shared.patience_ns
         self._selector = selectors.DefaultSelector()
         self._signals = SignalPipe(self._selector, self._signalled)
         self._channel: Optional[Channel] = None
         self._worker = 0
         self._forked_ns = 0
-        self._seen_ns = 0
-        """When the guard itself last looked; a guard that slept can't blame the worker."""
+        self._until_ns = 0
+        """Until when the guard meant to sleep; one that overslept can't blame the worker."""
         self._died_ns = 0
         self._again_ns: Optional[int] = None
         """When the next worker is forked, if not at once (G3)."""
@@ -95,6 +96,7 @@ class Guard:
     def run(self) -> int:
         """Run until the daemon ends; returns its exit code.  The pid file must name this process by now."""
         self._become_subreaper()
+        self._log(Level.INFO, self._shared.fitness.of_guard())
         self._fork()
         while self._exit_code is None:
             for key, _ in self._selector.select(self._timeout()):
@@ -110,16 +112,26 @@ class Guard:
         return self._exit_code
 
     def _become_subreaper(self) -> None:
-        if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-            why = os.strerror(ctypes.get_errno())
-            self._log(Level.WARNING, f"hooks of a worker that dies can't be inherited: {why}")
+        try:
+            become_subreaper()
+        except OSError as error:
+            self._log(Level.WARNING, f"hooks of a worker that dies can't be inherited: {error.strerror}")
 
     def _timeout(self) -> float:
         moment_ns = now_ns()
-        nearest_ns = moment_ns + self._patience_ns // 4
+        nearest_ns = self._pid_file_ns
         if self._again_ns is not None:
-            nearest_ns = min(nearest_ns, self._again_ns)
-        return max(0, nearest_ns - moment_ns) / SECOND
+            nearest_ns = min(nearest_ns, self._again_ns, moment_ns + DISCARD_NS)
+        elif self._worker:
+            nearest_ns = min(nearest_ns, self._ticked_ns() + self._patience_ns + 1)
+        if self._shared.notify.is_waiting:
+            nearest_ns = min(nearest_ns, moment_ns + SECOND)
+        self._until_ns = max(moment_ns, nearest_ns)
+        return (self._until_ns - moment_ns) / SECOND
+
+    def _ticked_ns(self) -> int:
+        """When the worker was last known to be well."""
+        return max(self._shared.handover.last_tick_ns(), self._forked_ns)
 
     # --- workers ---
 
@@ -145,7 +157,7 @@ class Guard:
             self._fork_failed(error)
             return
         theirs.close()
-        self._forked_ns = self._seen_ns = now_ns()
+        self._forked_ns = now_ns()
         self._channel = ours
         self._selector.register(ours.fileno(), selectors.EVENT_READ, self._hear_worker)
         for number, word in self._words:
@@ -171,6 +183,7 @@ class Guard:
             self._report.abandon()
             self._signals.abandon()
             self._selector.close()
+            self._log(Level.INFO, self._shared.fitness.of_worker())
             code = Worker(self._shared, workers, self._reaped).run()
         except BaseException as error:  # a bug: told in the log, and the guard goes on
             self._tell_bug(error)
@@ -318,21 +331,21 @@ class Guard:
         """Fork when it is time; kill a worker that hangs (G2); look after the pid file."""
         moment_ns = now_ns()
         self._shared.notify.retry()
-        slept_ns, self._seen_ns = moment_ns - self._seen_ns, moment_ns
         if self._again_ns is not None:
             # Nobody reads what services print meanwhile; they must not stand still for it.
             self._shared.pipes.discard()
             if moment_ns >= self._again_ns:
                 self._fork()
-        elif self._worker and slept_ns < self._patience_ns:
-            ticked_ns = max(self._shared.handover.last_tick_ns(), self._forked_ns)
-            if moment_ns - ticked_ns > self._patience_ns:
-                seconds = (moment_ns - ticked_ns) / 1e9
-                self._log(Level.ERROR, f"worker {self._worker} has hung for {seconds:.1f} s: it is killed")
+        elif moment_ns - self._until_ns >= self._patience_ns // 4:
+            self._forked_ns = moment_ns
+        elif self._worker:
+            hung_ns = moment_ns - self._ticked_ns()
+            if hung_ns > self._patience_ns:
+                self._log(
+                    Level.ERROR, f"worker {self._worker} has hung for {hung_ns / 1e9:.1f} s: it is killed"
+                )
                 os.kill(self._worker, signal.SIGKILL)
                 self._forked_ns = moment_ns  # it may take a moment to end
-        else:
-            self._forked_ns = moment_ns
         if moment_ns >= self._pid_file_ns:
             self._pid_file_ns = moment_ns + PID_FILE_NS
             trouble = self._shared.pid_file.check(os.getpid())

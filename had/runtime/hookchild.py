@@ -8,16 +8,18 @@ import errno
 import os
 import signal
 import time
-from typing import NoReturn
+from typing import NoReturn, Optional
 
 from had.runtime import hookfile
 from had.runtime.files import why
+from had.runtime.fitness import Standing, become_ordinary
 from had.runtime.processes import close_descriptors, look, signals_blocked
 
 LATE_NS = 200_000_000
 """A hook whose worker died, and that took longer than this to say that it exists, does not run: the next
 worker may have started it anew (it waits longer than this, see :data:`had.runtime.hooks.APPEAR_NS`)."""
 _HEARD_BY_ALL = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+_CHANGEABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _CANNOT_RUN = 126
 _NOT_FOUND = 127
 FAILURE_CODES = (_CANNOT_RUN, _NOT_FOUND)
@@ -35,6 +37,8 @@ class Command:
     stdin: int
     output: int
     hook_file: str
+    standing: Optional[Standing] = None
+    """How the hook is to stand against other processes; None: as we do."""
 
 
 def fork(command: Command) -> int:
@@ -66,6 +70,7 @@ def _become(command: Command, worker: int, forked_ns: int) -> NoReturn:
         if _claim(command, worker, forked_ns):
             close_descriptors()  # all is close-on-exec; this is for what somebody forgot (COMPAT D20)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            _become_ordinary(command)
             code = _run(command)
     except OSError as error:
         _print(f"cannot be run: {why(error)}")
@@ -73,13 +78,23 @@ def _become(command: Command, worker: int, forked_ns: int) -> NoReturn:
         os._exit(code)  # nothing of the worker's may run in its copy, whatever went wrong
 
 
+def _become_ordinary(command: Command) -> None:
+    """Give back what is had's alone (:mod:`had.runtime.fitness`)."""
+    if command.standing is not None:
+        try:
+            become_ordinary(command.standing)
+        except OSError as error:
+            _print(f"keeps the priority or OOM score of had: {why(error)}")
+
+
 def _reset_signals() -> None:
     """All at their default; Python ignores SIGPIPE, python-daemon more, and exec keeps what is ignored."""
     for number in _HEARD_BY_ALL:
         # This throws away one that is pending: a killall meant the daemon, whose copy this still is.
         signal.signal(number, signal.SIG_IGN)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
+    for number in _CHANGEABLE:
+        if signal.getsignal(number) is not signal.SIG_DFL:  # asking is quicker, and most are
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _claim(command: Command, worker: int, forked_ns: int) -> bool:

@@ -27,6 +27,7 @@ from had.core.states import State
 from had.core.turn import InvariantError
 from had.runtime import hookchild, hookfile
 from had.runtime.files import make_directory, remove, why
+from had.runtime.fitness import Standing
 from had.runtime.log import Say, printable
 from had.runtime.output import OutputPipes
 from had.runtime.processes import MS, GroupEnd, describe_status, is_our_child, is_there, look
@@ -112,11 +113,13 @@ class HookRunner:
         say: Say,
         *,
         grace_ns: int = GRACE_NS,
+        standing: Optional[Standing] = None,
     ) -> None:
         self._settings = settings
         self._pipes = pipes
         self._say = say
         self._grace_ns = grace_ns
+        self._standing = standing
         self._runs: dict[int, Run] = {}
         self._strays: dict[int, int] = {}  # exit statuses of processes that belong to no run known so far
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -192,7 +195,9 @@ class HookRunner:
     @property
     def next_ns(self) -> Optional[int]:
         """When :meth:`poll` has something to do though no child has ended, or None."""
-        return min((run.next_ns for run in self._runs.values() if run.stage is not Stage.OVER), default=None)
+        # What is over though it never began is told by no child's end.
+        waiting = [run for run in self._runs.values() if not run.reported]
+        return min((0 if run.stage is Stage.OVER else run.next_ns for run in waiting), default=None)
 
     def tick(self, now_ns: int) -> None:
         """Start, time out and end what is due."""
@@ -323,6 +328,7 @@ class HookRunner:
                 stdin=self._null,
                 output=self._pipes.writer(hook),
                 hook_file=hook_file,
+                standing=self._standing,
             )
         )
         run.ours = True

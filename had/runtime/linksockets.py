@@ -7,6 +7,7 @@ broadcast or multicast link is shared on purpose, so that several daemons can li
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
 import os
@@ -18,7 +19,9 @@ from had.runtime.placement import Absent, LinkFatal, Placement, SocketAddress
 
 # Not in the socket module of every Python: linux/in.h and linux/in6.h.
 _IP_MULTICAST_ALL, _IPV6_MULTICAST_ALL = 49, 29
-_SO_SNDBUFFORCE = 32
+_SO_SNDBUFFORCE, _SO_ATTACH_FILTER = 32, 26
+_BPF_LOAD_WORD, _BPF_EQUAL, _BPF_RETURN = 0x20, 0x15, 0x06  # linux/bpf_common.h
+_NETWORK_HEADER = 0xFFF00000  # SKF_NET_OFF of linux/filter.h
 
 _READ_SIZE = 2048
 """What is longer is cut; a heartbeat is much shorter."""
@@ -102,6 +105,9 @@ class LinkSockets:
     def _prepare_receiver(self, receiver: socket.socket) -> None:
         placement = self.placement
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if placement.family == socket.AF_INET:
+            with contextlib.suppress(OSError):  # without it they are heard, and ignored later
+                _leave_out_own(receiver, placement.own)
         if placement.kind == "broadcast":
             receiver.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             return
@@ -192,6 +198,25 @@ def _enlarge_send_buffer(sender: socket.socket, size: int) -> None:
         sender.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, size)
     except PermissionError:  # not root: as much as the machine gives everybody
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+
+
+def _leave_out_own(receiver: socket.socket, own: str) -> None:
+    """Have the kernel drop the copies of our own broadcasts: each would wake the daemon once more.
+
+    :raises OSError:
+    """
+    program = array.array(
+        "Q"
+    )  # struct sock_filter: code, jump if true, if false, operand; one in each number
+    for code, true, false, operand in (
+        (_BPF_LOAD_WORD, 0, 0, _NETWORK_HEADER + 12),  # the source address
+        (_BPF_EQUAL, 0, 1, int.from_bytes(socket.inet_pton(socket.AF_INET, own), "big")),
+        (_BPF_RETURN, 0, 0, 0),
+        (_BPF_RETURN, 0, 0, 0xFFFFFFFF),
+    ):
+        program.frombytes(struct.pack("=HBBI", code, true, false, operand))
+    address, length = program.buffer_info()
+    receiver.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", length, address))
 
 
 def _explained(address: str, port: int, error: OSError) -> Exception:

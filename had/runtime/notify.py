@@ -57,6 +57,11 @@ class Notify:
         """Whether there is somebody to tell."""
         return self._address is not None
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something could not be told yet."""
+        return self._address is not None and bool(self._waiting)
+
     def tell(self, **values: str) -> None:
         """Tell what has changed: ``tell(READY="1", STATUS="alpha STANDBY: ...")``."""
         if self._address is None:

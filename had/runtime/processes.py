@@ -16,6 +16,7 @@ MS = 1_000_000
 LOOK_NS = 20 * MS
 """How soon a group that is being ended is looked at first; doubled up to ``LOOK_MAX_NS``."""
 LOOK_MAX_NS = 500 * MS
+_ALL_SIGNALS = signal.valid_signals()
 
 
 class Process(NamedTuple):
@@ -76,7 +77,7 @@ def describe_status(status: int) -> str:
 @contextlib.contextmanager
 def signals_blocked() -> Iterator[None]:
     """Hold all signals back around a fork.  The child never comes back here: its mask is its own business."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
     try:
         yield
     finally:

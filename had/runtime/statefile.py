@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+from had.core.node import View
 from had.core.states import State
 from had.runtime.log import MONTHS, Say
 from had.runtime.shownfile import ShownFile
 
+SECOND = 1_000_000_000
+AGAIN_NS = SECOND * 9 // 10
+"""Not a whole second: a heartbeat of one second that is early by a hair shall not be left out."""
 WAITING = "Waiting for quorum of nodes to come online\n"
 SPELLINGS = {
     State.UNKNOWN: "[invalid state]",
@@ -40,6 +44,26 @@ class StateFile(ShownFile):
 
     def __init__(self, path: str, say: Say) -> None:
         super().__init__(path, "state file", say)
+        self._shown: object = None
+        self._again_ns = 0
+
+    def begin(self, forced: bool) -> bool:
+        """Replace the file of an earlier daemon; returns whether it could be done (COMPAT §1)."""
+        return self.write(()) if forced else self.write_waiting()
+
+    def publish(self, view: View, now_ns: int) -> None:
+        """Write a change at once, and the times of the last heartbeats once a second: they have whole
+        seconds, and replacing a file costs as much as all else that a heartbeat does.
+        """
+        states = (view.seeding, [(line.name, line.state) for line in view.nodes])
+        if states == self._shown and now_ns < self._again_ns:
+            return
+        self._shown, self._again_ns = states, now_ns + AGAIN_NS
+        if view.seeding:
+            self.write_waiting()
+            return
+        wall = time.time()
+        self.write((line.name, line.state, wall - (now_ns - line.heard_ns) / SECOND) for line in view.nodes)
 
     def write_waiting(self) -> bool:
         """Write the text that stands there while nodes are waited for."""

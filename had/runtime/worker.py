@@ -1,23 +1,25 @@
 """The worker: one loop that carries events to the core and does what it says.
 
 A turn of the loop: wait for a descriptor or the nearest deadline; let the callables read and append; give
-the core a Tick, then what was appended, in order; do the actions as they come; save a snapshot for the
-next worker if anything changed.  Nothing on the loop blocks: hooks and the record's writes are children.
+the core a Tick if it asked to be woken by now, then what was appended, in order; do the actions as they
+come; save a snapshot for the next worker if anything changed.  Nothing on the loop blocks: hooks and the
+record's writes are children.  Each part of the runtime says when it has to be looked at, and isn't before:
+most turns are nothing but a heartbeat sent or heard, and that is what the daemon costs.
 
 The snapshot is saved *before* a hook is forked or ended and *after* its result has reached the core, and a
 hook's process is reaped only then.  So whenever the worker is killed, the next one knows of every hook that
 may have been started, and gets every result (rule G1).  All other actions of a step are done before that
-snapshot: what is killed in between is done once more by the next worker, never left out.
+snapshot: what is killed in between is done once more by the next worker, never left out.  Only the files
+that show people how things are come after the hooks: a disk may take milliseconds to replace one, which
+``starthasrv`` would be late by, and the next worker writes them anyhow.
 """
 
 from __future__ import annotations
 
 import os
 import selectors
-import time
 from typing import Callable, Optional
 
-from had.config.settings import DaemonSettings
 from had.core.actions import (
     Action,
     Alert,
@@ -49,7 +51,7 @@ from had.core.events import (
 from had.core.node import Node
 from had.core.states import State
 from had.runtime import channel as messages
-from had.runtime import record
+from had.runtime import garbage, record
 from had.runtime.alerts import AlertQueue
 from had.runtime.channel import Channel
 from had.runtime.clock import now_ns
@@ -67,16 +69,10 @@ from had.runtime.statusfile import Answer
 from had.wire import freeha
 
 SECOND = 1_000_000_000
-STATE_FILE_NS = SECOND
-"""The same text is written again after this, in case somebody removed the file."""
 LAST_WORK_NS = 15 * SECOND
 """How long the end of the daemon waits for the record, and for a hook that it has ended."""
 PID_FILE_NS = 60 * SECOND
-
-
-def patience_ns(settings: DaemonSettings) -> int:
-    """How long the guard waits for a tick: a third of the dead time, at least one second (G2)."""
-    return max(SECOND, settings.core.dead_ns // 3)
+NEVER_NS = 1 << 63
 
 
 class Worker:
@@ -92,9 +88,8 @@ class Worker:
         self._events: list[Event] = []
         self._datagrams: list[tuple[int, bytes, str]] = []
         self._words: list[Word] = []
-        self._obeyed = 0
-        self._told = 0
-        """The number of the last word that the guard has told, obeyed or not."""
+        self._obeyed = self._told = 0
+        """The number of the last word that the guard has told; told: obeyed or not."""
         self._told_down: set[int] = set()
         """Links that were told to be down while they were opened."""
         self._asked: dict[int, RunHook] = {}
@@ -103,21 +98,23 @@ class Worker:
         """Something changed that the next worker must know before anything else is done."""
         self._heard = False
         """A heartbeat was heard: worth knowing, but not worth a snapshot each where there are hundreds."""
-        self._saved_ns = 0
+        self._look_ns = 0
+        """When a part of the runtime is to be looked at, if no child ends before."""
+        self._stirred = self._child_ended = True
+        """Stirred: something other than a heartbeat may have changed that moment."""
+        self._saved_ns = self._save_took_ns = self._exit_by_ns = 0
         self._rejected = 0
         self._exit_code: Optional[int] = None
-        self._exit_by_ns = 0
-        self._lines: object = None
-        self._lines_ns = 0
         self._pid_file_ns = now_ns() + PID_FILE_NS
-        self._tick_ns = patience_ns(self._settings) // 4
+        self._tick_ns = shared.patience_ns // 2
 
         self._selector = selectors.DefaultSelector()
         self._signals = SignalPipe(self._selector, self._signalled)
         self._selector.register(channel.fileno(), selectors.EVENT_READ, self._hear_guard)
         self._output = OutputReader(shared.pipes, self._hook_said, now_ns)
         self._output.register(self._selector)
-        self._hooks = HookRunner(self._settings, shared.pipes, self._log)
+        standing = shared.fitness.before
+        self._hooks = HookRunner(self._settings, shared.pipes, self._log, standing=standing)
         alerts = has_alert_hook(self._settings.hooks_directory)
         self._alerts = AlertQueue(self._hooks, self._state_now, self._log, present=alerts)
         self._links = Links(
@@ -141,7 +138,6 @@ class Worker:
             EndHook: lambda action: self._hooks.end(action.run, now_ns()),
             Alert: lambda action: self._alerts.add(action, now_ns()),
             Note: self._note,
-            Publish: self._publish,
             RecordEpoch: lambda action: self._recorder.record_epoch(action.epoch, now_ns()),
             WriteMark: lambda action: self._recorder.write_mark(action.epoch, now_ns()),
             EraseMark: lambda action: self._recorder.erase_mark(now_ns()),
@@ -203,49 +199,80 @@ class Worker:
         self._events.extend(LinkChanged(link, True) for link in back)
         for line in self._links.describe():
             self._log(Level.INFO, line)
-        if not self._node.data.begun and not self._first_state_file():
+        if not self._node.data.begun and not self._state_file.begin(self._settings.core.force_main):
             self._links.close()
             self._channel.tell(messages.FAILED, text=f"state file: {self._state_file.failure}")
             return 1
         self._turn()
         self._channel.tell(messages.UP)
+        self._log(Level.INFO, self._shared.fitness.lock_memory())
+        garbage.collect_between_turns()
         while not self._ended():
             for key, _ in self._selector.select(self._timeout()):
+                heard = len(self._datagrams)
                 key.data()
+                self._stirred = self._stirred or len(self._datagrams) == heard
             self._turn()
+            garbage.collect(self._timeout)
         self._close()
         return self._exit_code or 0
-
-    def _first_state_file(self) -> bool:
-        """Replace the state file of an earlier daemon; returns whether it could be done (COMPAT §1)."""
-        if self._settings.core.force_main:
-            return self._state_file.write(())
-        return self._state_file.write_waiting()
 
     # --- the loop ---
 
     def _timeout(self) -> float:
         """How long nothing will have to be done, in seconds."""
         moment_ns = now_ns()
-        nearest_ns = moment_ns + self._tick_ns
-        for part_ns in (
-            self._node.wake_ns,
-            self._hooks.next_ns,
-            self._output.next_ns,
-            self._links.next_ns,
-            self._recorder.next_ns,
-            self._leftovers.next_ns if self._leftovers is not None else None,
-            self._exit_by_ns or None if not self._alerts.busy else None,
-        ):
-            if part_ns is not None and part_ns < nearest_ns:
-                nearest_ns = part_ns
+        if self._stirred:
+            self._stirred = False
+            left = self._leftovers.next_ns if self._leftovers is not None else None
+            parts = (
+                self._hooks.next_ns,
+                self._output.next_ns,
+                self._links.next_ns,
+                self._recorder.next_ns,
+                left,
+            )
+            self._look_ns = min((part_ns for part_ns in parts if part_ns is not None), default=NEVER_NS)
+        nearest_ns = min(moment_ns + self._tick_ns, self._look_ns)
+        if self._exit_by_ns and not self._alerts.busy:
+            nearest_ns = min(nearest_ns, self._exit_by_ns)
+        wake_ns = self._node.wake_ns
+        if wake_ns is not None and wake_ns < nearest_ns:
+            nearest_ns = wake_ns
         return max(0, nearest_ns - moment_ns) / SECOND
 
     def _turn(self) -> None:
         """Take in all that has happened since the last turn."""
         moment_ns = now_ns()
         self._shared.handover.tick(moment_ns)
-        self._step(Tick(), moment_ns)
+        wake_ns = self._node.wake_ns
+        # Before it the core would only find that nothing is due; a pause reaches beyond it (P1).
+        if wake_ns is None or moment_ns >= wake_ns:
+            self._step(Tick(), moment_ns)
+        overs: list[HookOver] = []
+        if self._child_ended or moment_ns >= self._look_ns:
+            overs = self._look(moment_ns)
+        datagrams, self._datagrams = self._datagrams, []
+        for link, data, source in datagrams:
+            self._hear(link, data, source, moment_ns)
+        events, self._events = self._events, []
+        for event in events:
+            self._dirty = True
+            self._step(event, moment_ns)
+        if self._words:
+            self._obey(moment_ns)
+        for link_number, good, text in self._links.take_notices():
+            self._log(Level.NOTICE if good else Level.WARNING, f"{self._link_name(link_number)}: {text}")
+        if self._orphan and moment_ns >= self._pid_file_ns:
+            self._pid_file_ns = moment_ns + PID_FILE_NS
+            self._watch_pid_file()
+        if self._dirty or self._is_stale(moment_ns):
+            self._save()
+            self._forget(overs, moment_ns)
+
+    def _look(self, moment_ns: int) -> list[HookOver]:
+        """Look after the parts of the runtime; returns the hooks that are over."""
+        self._child_ended, self._stirred = False, True
         self._links.tick(moment_ns)
         self._output.tick(moment_ns)
         overs = self._hooks.poll(moment_ns)
@@ -255,24 +282,17 @@ class Worker:
             self._dirty = True
             self._step(answer, moment_ns)
         self._watch_leftovers(moment_ns)
-        datagrams, self._datagrams = self._datagrams, []
-        for link, data, source in datagrams:
-            self._hear(link, data, source, moment_ns)
-        events, self._events = self._events, []
-        for event in events:
-            self._dirty = True
-            self._step(event, moment_ns)
-        self._obey(moment_ns)
-        for link_number, good, text in self._links.take_notices():
-            self._log(Level.NOTICE if good else Level.WARNING, f"{self._link_name(link_number)}: {text}")
-        if self._orphan and moment_ns >= self._pid_file_ns:
-            self._pid_file_ns = moment_ns + PID_FILE_NS
-            self._watch_pid_file()
-        if self._dirty or (
-            self._heard and moment_ns - self._saved_ns >= self._settings.core.heartbeat_ns // 10
-        ):
-            self._save()
-            self._forget(overs, moment_ns)
+        return overs
+
+    def _is_stale(self, moment_ns: int) -> bool:
+        """Whether the last snapshot should not be the one that the next worker has to begin with.
+
+        It excuses peers for the time since (G5), so an old one makes it slower to see that one is dead.
+        """
+        limit_ns = heartbeat_ns = self._settings.core.heartbeat_ns
+        if self._heard:  # with hundreds of peers a snapshot takes milliseconds
+            limit_ns = min(heartbeat_ns, max(heartbeat_ns // 10, 40 * self._save_took_ns))
+        return moment_ns - self._saved_ns >= limit_ns
 
     def _forget(self, overs: list[HookOver], moment_ns: int) -> None:
         """Let go of hooks whose results are safe; the next alert may begin."""
@@ -296,25 +316,38 @@ class Worker:
             self._step(Command(word), moment_ns)
 
     def _step(self, event: Event, moment_ns: int) -> None:
-        """Give the core one event and do what it says; what touches hooks last, with a snapshot before."""
+        """Give the core one event and do what it says; hooks last, with a snapshot before, then files."""
         actions = self._node.step(event, moment_ns)
         if not actions:
             return
-        hooks = [action for action in actions if isinstance(action, (RunHook, EndHook))]
+        hooks: list[Action] = []
+        publish = False
+        regular = isinstance(event, Tick)
         for action in actions:
-            if not isinstance(action, (RunHook, EndHook)):
-                self._do[type(action)](action)
-        self._shared.show(self._node.status(moment_ns), self._answer, moment_ns)
+            kind = type(action)
+            if kind is Publish:
+                publish = True
+            elif kind is RunHook or kind is EndHook:
+                hooks.append(action)
+            else:
+                regular = regular and kind is Send
+                self._do[kind](action)
+        # What a regular heartbeat changes need not outlive us: the next worker sends one at once.
+        self._dirty = self._dirty or not regular
         if hooks:
             self._asked.update({action.run: action for action in hooks if isinstance(action, RunHook)})
             self._save()
             for action in hooks:
                 self._do[type(action)](action)
-        self._dirty = True
+            self._dirty = True
+        if publish:
+            self._publish()
+        self._shared.show(self._node.status(moment_ns), self._answer, moment_ns)
 
     def _save(self) -> None:
         self._dirty = self._heard = False
-        self._saved_ns = now_ns()
+        begin_ns = now_ns()
+        self._stirred = self._stirred or self._dirty
         self._shared.handover.save(
             Snapshot(
                 self._node.data,
@@ -326,6 +359,8 @@ class Worker:
                 self._answer,
             )
         )
+        self._saved_ns = now_ns()
+        self._save_took_ns = self._saved_ns - begin_ns
 
     # --- events ---
 
@@ -375,6 +410,8 @@ class Worker:
         word = word_of(number)
         if word is not None:
             self._words.append(word)
+        else:
+            self._child_ended = True
 
     def _hear_guard(self) -> None:
         """Take what the guard tells; if it has died, stand in for it (G4)."""
@@ -385,6 +422,7 @@ class Worker:
                 self._signalled(message.first)
             elif message.kind == messages.REAPED:
                 self._hooks.reaped_elsewhere(message.first, message.second)
+                self._child_ended = True
             message = self._channel.take()
         if self._channel.closed and not self._orphan:
             self._orphan = True
@@ -416,7 +454,7 @@ class Worker:
         self._links.send(freeha.encode(self._settings.core.node, action.states[0]), now_ns())
 
     def _note(self, action: Note) -> None:
-        self._log(action.level, action.reason.text)
+        self._shared.tell(action, now_ns())
         if action.answers:
             self._answer = Answer(action.reason.text, now_ns())
 
@@ -429,22 +467,10 @@ class Worker:
         self._datagrams.clear()
         self._links.discard()
 
-    def _publish(self, action: Publish) -> None:
-        if self._node.data.exit_code is not None:
-            return  # what stands there was the last state; a daemon that ends has none
-        moment_ns, wall = now_ns(), time.time()
-        view = self._node.view(moment_ns)
-        entries = [
-            (line.name, line.state, int(wall - (moment_ns - line.heard_ns) / SECOND)) for line in view.nodes
-        ]
-        lines = (view.seeding, entries)
-        if lines == self._lines and moment_ns < self._lines_ns + STATE_FILE_NS:
-            return
-        self._lines, self._lines_ns = lines, moment_ns
-        if view.seeding:
-            self._state_file.write_waiting()
-        else:
-            self._state_file.write(entries)
+    def _publish(self) -> None:
+        if self._node.data.exit_code is None:  # else what stands there was the last state
+            moment_ns = now_ns()
+            self._state_file.publish(self._node.view(moment_ns), moment_ns)
 
     # --- ending ---
 

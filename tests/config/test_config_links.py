@@ -160,7 +160,7 @@ def test_several_mistakes_of_one_link_are_all_told(conf):
         ("nodes = 2\n", "0: there is no link: write [links], and below it a [[NAME]] for each link"),
         ("[links]\n", "0: there is no link: write [links], and below it a [[NAME]] for each link"),
         # The slip may well hide the links, so their lack is not a second mistake.
-        ("[zzz]\n", "1: unknown section [zzz]; there are [hooks], [places], [links]"),
+        ("[zzz]\n", "1: unknown section [zzz]; there are [hooks], [places], [process], [links]"),
         ("[links\n[[a]]\n", "1: '[links' is not a section: it is written [name], one below it [[name]]"),
     ],
 )

@@ -282,7 +282,7 @@ class Daemon:
             **changed,
         }
         lines = [f"{key} = {value}" for key, value in settings.items() if "__" not in key]
-        for section in ("hooks", "places"):
+        for section in ("hooks", "places", "process"):
             lines.append(f"[{section}]")
             pairs = [(key.partition("__"), value) for key, value in settings.items()]
             lines += [f"{key[2]} = {value}" for key, value in pairs if key[0] == section and key[1]]
