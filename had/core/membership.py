@@ -53,7 +53,7 @@ def hear(turn: Turn, event: Heard) -> Peer | None:
             turn.note(Level.NOTICE, Reason("peer-new", f"{name} is heard for the first time"))
         turn.changed = True
     # What ends a silence goes into the next snapshot at once, by this: see Node.resume (G5).
-    late = now_ns - peer.heard_ns > turn.settings.heartbeat_ns + turn.settings.heartbeat_ns // 2
+    late = ends_a_silence(turn.settings, peer, now_ns)
     shown = latest(peer, 0) if peer.words else None
     peer.dead = peer.warned = False
     peer.heard_ns = now_ns
@@ -81,6 +81,11 @@ def hear(turn: Turn, event: Heard) -> Peer | None:
             name,
         )
     return peer
+
+
+def ends_a_silence(settings: Settings, peer: Peer, now_ns: int) -> bool:
+    """Whether a heartbeat that comes now is later than one that comes in time (G5)."""
+    return now_ns - peer.heard_ns > settings.heartbeat_ns + settings.heartbeat_ns // 2
 
 
 def forgettable_ns(settings: Settings) -> int:

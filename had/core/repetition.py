@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from had.core.data import Group, NodeData, Peer
 from had.core.events import Heard
-from had.core.membership import counts
+from had.core.membership import counts, ends_a_silence
 from had.core.settings import Settings
 from had.core.states import Phase, State
 
@@ -35,6 +35,8 @@ def is_repetition(settings: Settings, node: NodeData, event: Heard, now_ns: int)
         return False
     if node.wake_ns - max(peer.heard_ns, peer.excused_ns) in (settings.warn_ns, settings.dead_ns + 1):
         return False  # it is this peer's lateness that we would be woken for: decided anew, for nothing else
+    if ends_a_silence(settings, peer, now_ns):
+        return False  # the next worker must know of it
     word = peer.words.get(event.link)
     if word is None or now_ns - word.heard_ns > settings.dead_ns:
         return False
