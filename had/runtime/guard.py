@@ -123,7 +123,8 @@ class Guard:
         if self._again_ns is not None:
             nearest_ns = min(nearest_ns, self._again_ns, moment_ns + DISCARD_NS)
         elif self._worker:
-            nearest_ns = min(nearest_ns, self._ticked_ns() + self._patience_ns + 1)
+            # A tick that is read while it is written may look like one of the far future.
+            nearest_ns = min(nearest_ns, min(moment_ns, self._ticked_ns()) + self._patience_ns + 1)
         if self._shared.notify.is_waiting:
             nearest_ns = min(nearest_ns, moment_ns + SECOND)
         self._until_ns = max(moment_ns, nearest_ns)
