@@ -58,6 +58,9 @@ class Fitness:
     def _realtime(self, priority: int) -> str:
         if not self._settings.realtime:
             return "realtime: no, switched off"
+        if self.before.policy in (os.SCHED_RR, os.SCHED_FIFO):
+            # Somebody gave us more already (chrt, systemd), and whoever has as much must not starve us.
+            priority = max(priority, self.before.priority)
         try:
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(priority))
         except OSError as error:

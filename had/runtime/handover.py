@@ -22,8 +22,12 @@ from had.runtime.hooks import RunnerData
 from had.runtime.record import RecorderData
 from had.runtime.statusfile import Answer
 
-_HEAD = struct.Struct("=qq")
-"""The tick in nanoseconds; 1 + the exit code, or 0."""
+_WORD = struct.Struct("@q")
+"""In the machine's own form and place, which is stored at once and not byte by byte: the other process reads
+it at any time."""
+_TICK, _CODE = 0, _WORD.size
+"""Where the tick is, in nanoseconds, and 1 + the exit code, or 0."""
+_HEAD_SIZE = 2 * _WORD.size
 _SLOT = struct.Struct("=QII")
 """Number, length, checksum."""
 _NUMBER = struct.Struct("=Q")
@@ -51,22 +55,22 @@ class Handover:
     """The shared memory.  Made by the guard before its first fork."""
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, _HEAD.size + 2 * _SLOT_SIZE)
+        self._memory = mmap.mmap(-1, _HEAD_SIZE + 2 * _SLOT_SIZE)
         self._number = 0
 
     def tick(self, now_ns: int) -> None:
-        struct.pack_into("=q", self._memory, 0, now_ns)
+        _WORD.pack_into(self._memory, _TICK, now_ns)
 
     def last_tick_ns(self) -> int:
-        return int(_HEAD.unpack_from(self._memory, 0)[0])
+        return int(_WORD.unpack_from(self._memory, _TICK)[0])
 
     def finish(self, code: int) -> None:
         """Say that the worker ends on purpose, and the daemon with it."""
-        struct.pack_into("=q", self._memory, 8, 1 + code)
+        _WORD.pack_into(self._memory, _CODE, 1 + code)
 
     def finished(self) -> Optional[int]:
         """Return the code with which a worker ended on purpose, or None."""
-        mark = int(_HEAD.unpack_from(self._memory, 0)[1])
+        mark = int(_WORD.unpack_from(self._memory, _CODE)[0])
         return mark - 1 if mark else None
 
     def save(self, snapshot: Snapshot) -> None:
@@ -76,7 +80,7 @@ class Handover:
         if len(data) > _SLOT_SIZE - _SLOT.size:
             raise ValueError(f"a snapshot of {len(data)} bytes does not fit")
         self._number += 1
-        start = _HEAD.size + (self._number % 2) * _SLOT_SIZE
+        start = _HEAD_SIZE + (self._number % 2) * _SLOT_SIZE
         _SLOT.pack_into(self._memory, start, 0, 0, 0)
         body = start + _SLOT.size
         self._memory[body : body + len(data)] = data
@@ -86,7 +90,7 @@ class Handover:
     def load(self) -> Optional[Snapshot]:
         """Return the newest snapshot that is whole, or None."""
         found: list[tuple[int, bytes]] = []
-        for start in (_HEAD.size, _HEAD.size + _SLOT_SIZE):
+        for start in (_HEAD_SIZE, _HEAD_SIZE + _SLOT_SIZE):
             number, length, checksum = _SLOT.unpack_from(self._memory, start)
             if not number or not 0 < length <= _SLOT_SIZE - _SLOT.size:
                 continue

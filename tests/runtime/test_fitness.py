@@ -9,9 +9,12 @@ import os
 import re
 import resource
 import signal
+from types import SimpleNamespace
 
 import pytest
 from daemon_tools import daemons, eventually, kill, proc_status
+
+from had.runtime.fitness import Fitness
 
 STANDING = """
 import os
@@ -67,6 +70,28 @@ def probing(make, prelude="", **settings):
     daemon.running()
     found = eventually(lambda: re.search(r"starthasrv: standing (.*)", daemon.log), daemon.log)
     return daemon, [int(word) for word in found[1].split()]
+
+
+@pytest.mark.parametrize(("policy", "priority"), [(os.SCHED_RR, 5), (os.SCHED_FIFO, 7)])
+def test_a_priority_that_was_given_is_not_lowered(policy, priority):
+    """Under ``chrt``: whoever has as much must not keep the daemon from its heartbeats."""
+    if not may_be_realtime():
+        pytest.skip("SCHED_RR may not be had here")
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.sched_setscheduler(0, policy, os.sched_param(priority))
+            fitness = Fitness(SimpleNamespace(realtime=True, oom_protection=False))
+            os.write(writing, f"{fitness.of_guard()}, {fitness.of_worker()}, {standing(0)}".encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        text = told.read()
+    os.waitpid(pid, 0)
+    assert text.count(f"SCHED_RR {priority}") == 2
+    assert text.endswith(f"({os.SCHED_RR}, {priority})")
 
 
 def test_both_are_real_time_the_guard_above_the_worker_and_hooks_are_not(make):
