@@ -4,6 +4,7 @@
 # make soak    real clusters under random faults, for two hours; MINUTES=5 for less
 # make mutants every small change of had/core and had/wire, one at a time: does a test notice
 # make planted known bugs, put in one at a time: what finds them
+# make explore every schedule of small worlds, as far as five minutes go
 # make demo    a three-node cluster on this machine, with a table of the outages
 # make bench   had beside other failover daemons, measured; needs root: bench/README.md
 # make check   format, lint and types
@@ -26,7 +27,7 @@ SETTINGSDIR ?=
 UNITDIR ?=
 export DESTDIR PREFIX COMMAND INITDIR SETTINGSDIR UNITDIR
 
-.PHONY: test sim planted mutants fuzz soak demo check format states install uninstall clean
+.PHONY: test sim explore planted mutants fuzz soak demo check format states install uninstall clean
 
 $(VENV)/.done: setup.cfg tools/setup-venv
 	tools/setup-venv $(VENV) $(PYTHON) $(EXTRAS)
@@ -58,6 +59,10 @@ mutants: .venv-mutants/.done
 
 .venv-mutants/.done: setup.cfg tools/setup-venv
 	tools/setup-venv .venv-mutants $(PYTHON) test,mutants
+
+# Every order of a bounded set of events: make explore EXPLORE_ARGS="--world cut --minutes 20".
+explore: $(VENV)/.done
+	$(RUN) -m had.sim.explore $(EXPLORE_ARGS)
 
 # Known bugs in a copy of the program, one at a time: make planted SEEDS=500.
 planted: $(VENV)/.done
