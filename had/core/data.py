@@ -108,6 +108,8 @@ class Group:
     leaving: bool = False
     """SIGTERM came (M7)."""
     hold: Hold | None = None
+    renounced: bool = False
+    """SIGHUP came since the last claim: another node is to have it, so this one is no survivor (L2)."""
     epoch: int = 0
 
     claim_ns: int = 0

@@ -73,7 +73,7 @@ def _enter(turn: Turn, group: Group, cause: Cause) -> None:
         group.asked_ns, group.yielded_ns = turn.now_ns, None
         group.goal = Phase.STANDBY
     elif group.phase is Phase.CLAIMING:
-        group.goal = Phase.STANDBY
+        group.goal, group.renounced = Phase.STANDBY, False
         _claim(turn, group, cause)
     elif group.phase is Phase.RUNNING:
         group.monitor_ns = turn.now_ns + turn.settings.monitor_interval_ns

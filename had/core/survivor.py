@@ -19,7 +19,7 @@ SURVIVING = frozenset((Phase.RUNNING, Phase.ABORTING, Phase.STOPPING, Phase.BLOC
 
 def survives(group: Group) -> bool:
     """Whether this node may be the last that ran it; who stops again after a failure ran nothing (L1)."""
-    return group.phase in SURVIVING and group.previous is not State.ERRORED and group.hold is None
+    return group.phase in SURVIVING and group.previous is not State.ERRORED and not group.renounced
 
 
 def update(turn: Turn) -> None:

@@ -60,6 +60,7 @@ def on_stand_down(turn: Turn, group: Group) -> None:
     if moves and group.goal is Phase.STANDBY:
         group.hold = group.hold or Hold()
     if moves or phase is Phase.ERRORED:
+        group.renounced = True
         survivor.erase(turn, "SIGHUP")
     if phase in (Phase.STARTING, Phase.RUNNING):
         stop(turn, group, reason)

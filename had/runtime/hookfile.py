@@ -89,7 +89,7 @@ def understand(data: bytes) -> Optional[HookFile]:
     said = dict(line.split(" ", 1) for line in lines[1:] if " " in line)
     try:
         found = HookFile(
-            _number(said["run"]),
+            _run_number(said["run"]),
             _number(said["pid"]),
             _number(said["started"]),
             said["boot"],
@@ -98,6 +98,14 @@ def understand(data: bytes) -> Optional[HookFile]:
     except (KeyError, ValueError):
         return None
     return found if found.pid > 1 and found.failed <= _MAX_ERROR else None
+
+
+def _run_number(text: str) -> int:
+    """Read the number of a run: those of alerts are below zero.
+
+    :raises ValueError:
+    """
+    return -_number(text[1:]) if text.startswith("-") else _number(text)
 
 
 def _number(text: str) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pickle
 
+import pytest
+
 from core.world import START_NS, Script, World, lone, ns, running, settings, standby
 from had.core.actions import Alert, EraseMark, Hook, Publish, WriteMark
 from had.core.data import clone
 from had.core.events import Heard, Outcome, Tick
 from had.core.node import Node
-from had.core.settings import SECOND, Alone, Link
+from had.core.settings import SECOND, Alone, Link, StopFailure
 from had.core.states import Phase, State
 
 
@@ -414,3 +416,19 @@ def test_two_links_that_agree_are_believed():
     assert world.active() == ["a", "b"]
     world.heal().run(3.5)
     assert world.active() == ["a"]
+
+
+@pytest.mark.parametrize("failure", list(StopFailure))
+def test_the_mark_that_sighup_took_is_not_written_again_during_a_stop_that_follows_a_failure(failure):
+    world = World("m", count=2, alone=Alone.START, startup_ns=6 * SECOND, stop_failure=failure)
+    world.until("m", State.RUNNING).run(2)
+    assert world.only.mark
+    world.only.scripts[Hook.STOP] = Script(5, Outcome.FAILED)
+    world.only.services = False
+    world.run(2)
+    assert world.only.phase is Phase.STOPPING
+    assert world.only.group.goal is Phase.ERRORED
+    world.hup().run(1)
+    assert not world.only.mark
+    world.run(10)
+    assert not world.only.mark

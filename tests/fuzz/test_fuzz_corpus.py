@@ -119,12 +119,15 @@ def test_what_is_wrong_is_said():
 
 
 @pytest.mark.parametrize(
-    "line", [b"started -9", b"started 1_0", b"run -1", b"pid 1", b"failed 4096", b"failed 99999999999"]
+    "line",
+    [b"started -9", b"started 1_0", b"run --1", b"run -", b"pid 1", b"failed 4096", b"failed 99999999999"],
 )
 def test_a_hook_file_with_numbers_that_claim_never_writes_is_not_believed(line):
     """int() takes signs and underscores, and no error has a number that os.strerror can't take."""
     lines = [b"had-hook 1", b"run 3", b"pid 4711", b"started 10", b"boot x", b"failed 13"]
     assert hookfile.understand(b"\n".join(lines) + b"\n") == hookfile.HookFile(3, 4711, 10, "x", 13)
+    alert = b"\n".join([*lines[:1], b"run -3", *lines[2:]]) + b"\n"
+    assert hookfile.understand(alert) == hookfile.HookFile(-3, 4711, 10, "x", 13), "those of alerts are"
     lines = [line if line.split()[0] == old.split()[0] else old for old in lines]
     assert hookfile.understand(b"\n".join(lines) + b"\n") is None
 

@@ -214,3 +214,33 @@ def test_node_name_is_the_longest_proper_prefix(uname):
     assert uname.startswith(name)
     assert set(name) <= set(NAME_ALPHABET)
     assert len(name) == len(uname) or uname[len(name)] not in NAME_ALPHABET
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a b", "'a b'"),
+        ("é", r"'\xe9'"),
+        ("." * 32, f"'{'.' * 32}'"),
+        ("." * 33, f"'{'.' * 32}'..."),
+    ],
+)
+def test_a_refused_name_is_shown_in_ascii_and_cut_to_32_characters(name, shown):
+    with pytest.raises(ValueError, match="not a node name") as caught:
+        encode(name, State.STANDBY)
+    assert str(caught.value) == f"not a node name: {shown}"
+
+
+def test_what_is_wrong_with_a_datagram_is_said_in_one_sentence():
+    rejected = {}
+    for data in (b"", b"\xff" * 4 + bytes(44), b"\0\0\0\2" + b"a b".ljust(32, b"\0") + bytes(12)):
+        with pytest.raises(Rejected) as caught:
+            decode(data)
+        rejected[caught.value.code] = str(caught.value)
+        assert caught.value.text == str(caught.value)
+    assert rejected == {
+        "short": "0 bytes where a heartbeat has 48 (or 44)",
+        "version": "version 4294967295 where 2 is spoken",
+        "name": "improper node name 'a b'",
+    }
+    assert tuple(rejected) == freeha.REJECTION_CODES
