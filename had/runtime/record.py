@@ -29,7 +29,7 @@ EPOCH = "epoch"
 MARK = "sole-survivor"
 _TITLE = "had-record 1"
 _RETRY_NS = SECOND
-_RETRY_MAX_NS = 60 * SECOND
+RETRY_MAX_NS = 60 * SECOND
 _SLOW_NS = 10 * SECOND
 """A write that takes longer is told as a failure; it is still waited for."""
 _ABANDONED = 254
@@ -299,7 +299,7 @@ class Recorder:
     def _failed(self, wish: Wish, text: str, now_ns: int, events: list[Answer]) -> None:
         self._wishes.setdefault(wish.file, wish)  # unless there is a newer one
         self._next_ns = now_ns + self._retry_ns
-        self._retry_ns = min(2 * self._retry_ns, _RETRY_MAX_NS)
+        self._retry_ns = min(2 * self._retry_ns, RETRY_MAX_NS)
         self._complain(text, wish, events)
 
     def _complain(self, text: str, wish: Wish, events: list[Answer]) -> None:

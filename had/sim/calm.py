@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Optional
 
 from had.core.settings import Alone, Settings
 from had.core.states import Phase
+from had.runtime import record
 from had.runtime.guard import BACKOFF_MAX_NS
 from had.runtime.hooks import GRACE_NS
 from had.sim.clockwork import SECOND
@@ -103,6 +104,7 @@ def wait(world: World) -> None:
                 f"{trouble}, {limit_ns // SECOND} s after the storm; {_all(present)}",
             )
     world.settled_ns = since_ns - begun_ns
+    _await_record(world, present)
     _check_mark(world, present)
 
 
@@ -212,6 +214,16 @@ def _is_eligible(machine: Machine, live: int) -> bool:
     if phase is Phase.WAITING:
         return live == 1 and (data.mark or settings.alone is Alone.START)
     return settings.count <= 2 or (live == 1 and data.alone and (data.mark or settings.alone is Alone.START))
+
+
+def _await_record(world: World, present: list[Machine]) -> None:
+    """Let a record that could not be written before the calm be tried again, which may be a minute later."""
+    live = [machine for machine in present if machine.daemon is not None]
+    until_ns = world.queue.now_ns + record.RETRY_MAX_NS + SECOND
+    while len(live) == 1 and phase_of(live[0]) is Phase.RUNNING and world.queue.now_ns < until_ns:
+        if live[0].disk.load(live[0].boot).mark_epoch is not None:
+            return
+        world.queue.run(world.queue.now_ns + LOOK_NS)
 
 
 def _check_mark(world: World, present: list[Machine]) -> None:
