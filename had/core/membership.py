@@ -52,6 +52,8 @@ def hear(turn: Turn, event: Heard) -> Peer | None:
         else:
             turn.note(Level.NOTICE, Reason("peer-new", f"{name} is heard for the first time"))
         turn.changed = True
+    if may_have_restarted_unheard(turn.settings, peer, now_ns):
+        forget_forced(turn, peer)
     # What ends a silence goes into the next snapshot at once, by this: see Node.resume (G5).
     late = ends_a_silence(turn.settings, peer, now_ns)
     shown = latest(peer, 0) if peer.words else None
@@ -81,6 +83,25 @@ def hear(turn: Turn, event: Heard) -> Peer | None:
             name,
         )
     return peer
+
+
+def may_have_restarted_unheard(settings: Settings, peer: Peer, now_ns: int) -> bool:
+    """Whether a peer was silent for so long that it may have stopped and been forced anew meanwhile (T4).
+
+    That takes it the two heartbeats for which it asks us to stop (M3), and what its hooks take.
+    """
+    return now_ns - peer.heard_ns > settings.heartbeat_ns * 9 // 4
+
+
+def forget_forced(turn: Turn, peer: Peer) -> None:
+    """Forget that this node was forced against a peer: what a person knew of may be over (T4)."""
+    for number, group in enumerate(turn.node.groups):
+        if peer.name in group.forced_beside:
+            group.forced_beside = [name for name in group.forced_beside if name != peer.name]
+            # What was heard before belongs to the quarrel that the person knew of.
+            for word in peer.words.values():
+                if number < len(word.groups):
+                    word.groups[number].beats = 0
 
 
 def ends_a_silence(settings: Settings, peer: Peer, now_ns: int) -> bool:

@@ -154,6 +154,10 @@ class Node:
         """
         data = self.data
         deaf_ns = max(0, now_ns - data.ran_ns)
+        if data.isolated_ns is not None:
+            # Whether it still is so the new worker hears with its first look at the links (I1).
+            grace_ns = self.settings.heartbeat_ns // 4 - self.settings.dead_ns // 2
+            data.isolated_ns = max(data.isolated_ns, now_ns + grace_ns)
         for peer in data.peers.values():
             if not peer.dead:
                 heard_ns = peer.heard_ns + membership.forgettable_ns(self.settings)

@@ -139,10 +139,12 @@ def _quarrel(judge: Judge, machine: Machine, truth: Truth, source: int, link: in
         truth.quarrels.pop(source, None)
         return
     other = judge.world.machines[source]
-    if now_local - machine.ears.heard_local[source] > settings.dead_ns:
+    silence_ns = now_local - machine.ears.heard_local[source]
+    if silence_ns > settings.dead_ns:
         truth.quarrels.pop(source, None)
-        if source in truth.against:
-            truth.against.remove(source)
+    if silence_ns > settings.heartbeat_ns * 9 // 4 - MS and source in truth.against:
+        truth.against.remove(source)
+        truth.quarrels.pop(source, None)
     quarrel = truth.quarrels.get(source)
     if quarrel is None:
         quarrel = truth.quarrels[source] = Quarrel(now_local)

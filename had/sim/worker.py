@@ -130,6 +130,7 @@ class Worker:
         self._recorder = Recorder(self, Record())
         self.node = Node(self.daemon.settings, clone(before.node))
         self.node.resume(now_ns)
+        machine.note_isolation(self.node.data.isolated_ns, now_ns)
         self._hooks.resume(before.hooks, now_ns)
         self._alerts.resume(before.alerts, now_ns)
         self._recorder.resume(before.recorder, now_ns)

@@ -9,9 +9,9 @@ import pytest
 from core.world import START_NS, Script, World, lone, ns, running, settings, standby
 from had.core.actions import Alert, EraseMark, Hook, Publish, WriteMark
 from had.core.data import clone
-from had.core.events import Heard, Outcome, Tick
+from had.core.events import Command, Heard, LinkChanged, Outcome, Tick, Word
 from had.core.node import Node
-from had.core.settings import SECOND, Alone, Link, StopFailure
+from had.core.settings import SECOND, Alone, Isolated, Link, StopFailure
 from had.core.states import Phase, State
 
 
@@ -432,3 +432,31 @@ def test_the_mark_that_sighup_took_is_not_written_again_during_a_stop_that_follo
     assert not world.only.mark
     world.run(10)
     assert not world.only.mark
+
+
+def test_two_that_were_forced_in_a_short_cut_do_not_run_for_ever():
+    """T4: each was forced against the other, the one unheard, in a cut shorter than the dead time."""
+    world = World("a", "b", dead_ns=8 * SECOND).run(20)
+    assert world.active() == ["a"]
+    world.cut("a", "b", both=False)
+    world["b"].happen(Command(Word.TAKE_OVER))
+    world.run(1.1)
+    world["a"].happen(Command(Word.TAKE_OVER))
+    world.run(5.5)
+    assert world.active() == ["a", "b"]
+    world.heal().run(20)
+    assert len(world.active()) == 1
+
+
+def test_a_worker_that_is_replaced_while_isolated_first_looks_at_its_links():
+    """I1: the cable is back, but the dead worker has not told so any more."""
+    world = World("m", isolated=Isolated.STOP).says("z", State.STANDBY).run(10)
+    assert world.only.state is State.RUNNING
+    world.only.happen(LinkChanged(0, False))
+    world.run(2)
+    world.only.replace_worker(1)
+    world.run(1.001)
+    assert world.only.state is State.RUNNING
+    world.only.happen(LinkChanged(0, True))
+    world.run(10)
+    assert world.only.state is State.RUNNING
