@@ -96,7 +96,7 @@ class Group:
     goal: Phase = Phase.STANDBY
     """Where a stop leads when it succeeds: STANDBY or ERRORED."""
     not_looked: bool = False
-    """Begun by ``-m``, and nobody has asked yet whether the services run here (M5)."""
+    """Begun by ``-m``, or ``stophasrv`` has failed: the services may run here unknown to us (M5, M6)."""
     may_run: bool = False
     """The clean-up may have services to stop: ``monitorhasrv`` said so, or was not asked (S4, M5)."""
     forced: bool = False

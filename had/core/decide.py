@@ -159,8 +159,7 @@ def decide_asking(turn: Turn, group: Group) -> None:
     """Wait for an old-format peer to stop, but not for ever (M3)."""
     settings, number = turn.settings, number_of(turn, group)
     if group.leaving:
-        text = "SIGTERM before anything was started; the daemon ends"
-        leave(turn, group, 0, Reason("left", text, Word.LEAVE))
+        leave_claim(turn, group)
         return
     busy = busy_peers(turn, number)
     names = listed([peer.name for peer in busy])
@@ -197,9 +196,9 @@ def decide_claiming(turn: Turn, group: Group) -> None:
 
 
 def leave_claim(turn: Turn, group: Group) -> None:
-    """SIGTERM during a claim; after ``-m`` nobody knows yet whether the services run here (M5, M7)."""
+    """SIGTERM during a claim; after ``-m``, or a stop that failed, the services may run here (M5, M7)."""
     if group.not_looked:
-        text = "SIGTERM before -m has started anything: stophasrv runs, then the daemon ends"
+        text = "SIGTERM before anything was started here: stophasrv runs, then the daemon ends"
         withdraw(turn, group, Reason("leaving", text, Word.LEAVE))
     else:
         text = "SIGTERM before anything was started; the daemon ends"

@@ -145,8 +145,9 @@ def send(turn: Turn) -> None:
 def withdraw(turn: Turn, group: Group, reason: Reason) -> None:
     """Take a claim back.
 
-    The claim of ``-m`` came before anybody had looked: the services of an earlier daemon may be up here, and
-    to say STANDBY, or to leave, would be to say that they are not (M5).  So they are stopped first.
+    The claim of ``-m`` came before anybody had looked, and one after a stop that failed came in spite of it:
+    the services may be up here, and to say STANDBY, or to leave, would be to say that they are not (M5).  So
+    they are stopped first.
     """
     if group.not_looked:
         group.not_looked, group.may_run = False, True

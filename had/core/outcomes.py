@@ -68,6 +68,7 @@ def probe_over(turn: Turn, group: Group, good: bool) -> None:
 
 def clean_over(turn: Turn, group: Group, good: bool, what: str) -> None:
     """Become STANDBY, or not (S3, S4)."""
+    group.not_looked = not good and group.may_run
     block = turn.settings.stop_failure is StopFailure.BLOCK and group.may_run
     if not good and block:
         become(turn, group, Cause.STOP_BLOCKED, Reason("stop-blocked", _blocked(what)), Level.ERROR)
@@ -102,6 +103,7 @@ def monitor_over(turn: Turn, group: Group, good: bool, what: str) -> None:
 
 def stop_over(turn: Turn, group: Group, good: bool, what: str) -> None:
     """End a stop (M7, E7, T6)."""
+    group.not_looked = not good
     if not good and turn.settings.stop_failure is StopFailure.BLOCK:
         become(turn, group, Cause.STOP_BLOCKED, Reason("stop-blocked", _blocked(what)), Level.ERROR)
     elif group.leaving:

@@ -87,7 +87,7 @@ class Cause(enum.Enum):
     ASK = "a person said so, and a peer runs the group"
     CLEARED = "a person cleared the error"
     WITHDRAWN = "another node was heard first, or a person said so"
-    NOT_LOOKED = "the claim of -m is withdrawn, and nobody has looked whether the services run here"
+    NOT_LOOKED = "the claim is withdrawn, and the services may run here: after -m, or a stop that failed"
     PROCEED = "the claim was heard, or had the time to be"
     STARTED = "starthasrv succeeded"
     START_FAILED = "starthasrv failed or timed out"
@@ -120,6 +120,7 @@ TRANSITIONS = {
     (P.STANDBY, C.LEAVE): P.GONE,
     (P.ASKING, C.PROCEED): P.CLAIMING,
     (P.ASKING, C.WITHDRAWN): P.STANDBY,
+    (P.ASKING, C.NOT_LOOKED): P.CLEANING,
     (P.ASKING, C.LEAVE): P.GONE,
     (P.CLAIMING, C.PROCEED): P.STARTING,
     (P.CLAIMING, C.WITHDRAWN): P.STANDBY,

@@ -104,7 +104,11 @@ def on_take_over(turn: Turn, group: Group) -> None:
 def on_clear(turn: Turn, group: Group) -> None:
     """SIGUSR2 (M6)."""
     held, group.hold = group.hold is not None, None
-    if group.phase is Phase.ERRORED:
+    if group.phase is Phase.ERRORED and group.not_looked:
+        group.goal = Phase.STANDBY
+        text = "SIGUSR2: stophasrv runs once more, since it has failed; then the error is cleared"
+        become(turn, group, Cause.STOP_AGAIN, Reason("stop-again", text, Word.CLEAR))
+    elif group.phase is Phase.ERRORED:
         text = "SIGUSR2: the error is cleared"
         become(turn, group, Cause.CLEARED, Reason("cleared", text, Word.CLEAR))
     elif group.phase is Phase.BLOCKED:

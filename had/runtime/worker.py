@@ -345,9 +345,9 @@ class Worker:
         self._shared.show(self._node.status(moment_ns), self._answer, moment_ns)
 
     def _save(self) -> None:
+        self._stirred = self._stirred or self._dirty
         self._dirty = self._heard = False
         begin_ns = now_ns()
-        self._stirred = self._stirred or self._dirty
         self._shared.handover.save(
             Snapshot(
                 self._node.data,

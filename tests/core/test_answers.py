@@ -74,7 +74,8 @@ def test_where_an_error_and_a_hold_are_cleared_the_error_is_the_answer():
     assert world.only.group.hold is not None
     world.only.forget()
     world.usr2()
-    assert answers_of(world) == ["SIGUSR2: the error is cleared"]
+    text = "SIGUSR2: stophasrv runs once more, since it has failed; then the error is cleared"
+    assert answers_of(world) == [text]
     assert "released" in world.only.codes
 
 

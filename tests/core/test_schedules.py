@@ -460,3 +460,53 @@ def test_a_worker_that_is_replaced_while_isolated_first_looks_at_its_links():
     world.only.happen(LinkChanged(0, True))
     world.run(10)
     assert world.only.state is State.RUNNING
+
+
+def stop_has_failed():
+    """A node that is ERRORED because its stop has failed: its services are up."""
+    world = running()
+    world.only.scripts[Hook.STOP] = Script(0.1, Outcome.FAILED)
+    world.hup().run(2)
+    assert world.only.phase is Phase.ERRORED
+    assert world.only.services
+    world.only.scripts[Hook.STOP] = Script(0.1)
+    return world
+
+
+def test_sigusr2_after_a_failed_stop_stops_again():
+    """M6: to say STANDBY would be to say that the services are down."""
+    world = stop_has_failed()
+    world.only.forget()
+    world.usr2()
+    assert world.only.said is State.STOPPING
+    world.run(1)
+    assert world.only.scripts_run[0] == "stophasrv"
+    assert world.only.words[1] is State.STANDBY
+
+
+def test_sigusr2_after_a_stop_that_fails_again_changes_nothing():
+    world = stop_has_failed()
+    world.only.scripts[Hook.STOP] = Script(0.1, Outcome.FAILED)
+    world.usr2().run(1)
+    assert world.only.phase is Phase.ERRORED
+    assert world.only.services
+
+
+def test_a_claim_after_a_failed_stop_that_is_withdrawn_stops_first():
+    """M3, M1: found by the soak; the node said STANDBY with its services up, and started them once more."""
+    world = stop_has_failed()
+    world.usr1()
+    assert world.only.phase is Phase.CLAIMING
+    world.hup()
+    assert world.only.said is State.STOPPING
+    world.run(0.2)
+    assert not world.only.services
+    assert world.only.said in (State.STANDBY, State.ERRORED)
+
+
+def test_sigterm_during_such_a_claim_stops_before_it_leaves():
+    world = stop_has_failed()
+    world.usr1()
+    world.term().run(1)
+    assert world.only.exit_code == 0
+    assert not world.only.services

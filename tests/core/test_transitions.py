@@ -105,6 +105,9 @@ HOW: dict[tuple[Phase, Cause], Callable[[], object]] = {
     (P.ASKING, C.LEAVE): lambda: standby().usr1().term(),
     (P.CLAIMING, C.PROCEED): running,
     (P.CLAIMING, C.WITHDRAWN): lambda: standby().says("b", State.ERRORED).hear("b", State.RUNNING),
+    (P.ASKING, C.NOT_LOOKED): lambda: (
+        stop_fails(StopFailure.ERRORED).says("b", State.RUNNING).run(3).usr1().hup()
+    ),
     (P.CLAIMING, C.NOT_LOOKED): lambda: World("a", force_main=True).run(0.5).hup(),
     (P.CLAIMING, C.LEAVE): lambda: standby().says("b", State.ERRORED).term(),
     (P.STARTING, C.STARTED): running,
